@@ -1,0 +1,280 @@
+// Package config is the one TOML file that all of Trivet's processes read.
+//
+// Default is complete: a file only needs what differs. Load is strict: an
+// unknown key, a value of the wrong type or a value out of range is an error
+// that names file, line and key, and nothing of a bad file takes effect.
+package config
+
+import (
+	"path/filepath"
+	"time"
+)
+
+// Version is the version of the file's format that this package reads.
+const Version = 1
+
+// DefaultPath is where the processes look when no path is given.
+const DefaultPath = "/etc/trivet/trivet.toml"
+
+// Config is the whole file.
+type Config struct {
+	Version    int        `toml:"version" comment:"Version of this file's format."`
+	Root       string     `toml:"root" comment:"Directory for what must survive a reboot (the ledger of network attachments)."`
+	State      string     `toml:"state" comment:"Directory for what must not survive a reboot: sockets, FIFOs, pinned namespaces. On tmpfs."`
+	Log        Log        `toml:"log" comment:"Logs of all processes, on standard error."`
+	Tracing    Tracing    `toml:"tracing" comment:"OpenTelemetry traces of all processes."`
+	Launcher   Launcher   `toml:"launcher" comment:"The launcher: starts, watches and restarts the group."`
+	Containerd Containerd `toml:"containerd" comment:"The containerd that pods run on."`
+	Runtime    Runtime    `toml:"runtime" comment:"The CRI service."`
+	Image      Image      `toml:"image" comment:"Images."`
+	Streamer   Streamer   `toml:"streamer" comment:"Logs, exec, attach and port-forward."`
+	CNI        CNI        `toml:"cni" comment:"Pod networks."`
+}
+
+// Log configures slog.
+type Log struct {
+	Level  string `toml:"level" comment:"debug, info, warn or error."`
+	Format string `toml:"format" comment:"text or json."`
+}
+
+// Tracing configures the export of spans.
+type Tracing struct {
+	Endpoint    string  `toml:"endpoint" comment:"OTLP gRPC endpoint, host:port. Empty switches tracing off."`
+	Insecure    bool    `toml:"insecure" comment:"Send without TLS."`
+	SampleRatio float64 `toml:"sample_ratio" comment:"Share of traces to sample when the caller brings no decision, 0 to 1."`
+}
+
+// Launcher configures the supervisor.
+type Launcher struct {
+	Socket          string   `toml:"socket" comment:"Socket for trivet status. Empty: launcher.sock in the state directory."`
+	BinDir          string   `toml:"bin_dir" comment:"Directory of the members' binaries. Empty: where trivet itself is."`
+	Critical        []string `toml:"critical" comment:"Members whose failure restarts the whole group; others are restarted alone."`
+	StartTimeout    Duration `toml:"start_timeout" comment:"How long a member may take until its health service says SERVING."`
+	StopTimeout     Duration `toml:"stop_timeout" comment:"How long a member may take to finish running operations before it is killed."`
+	HealthInterval  Duration `toml:"health_interval" comment:"Pause between health checks of a member."`
+	HealthTimeout   Duration `toml:"health_timeout" comment:"A health check that takes longer has failed."`
+	HealthThreshold int      `toml:"health_threshold" comment:"Failed health checks in a row after which a member counts as dead."`
+	BackoffMin      Duration `toml:"backoff_min" comment:"First pause before a restart; it doubles with each further one, with jitter."`
+	BackoffMax      Duration `toml:"backoff_max" comment:"Longest pause before a restart."`
+	BackoffReset    Duration `toml:"backoff_reset" comment:"A generation that served this long starts the pauses over."`
+}
+
+// Containerd says how to reach containerd.
+type Containerd struct {
+	Socket         string   `toml:"socket" comment:"containerd's gRPC socket."`
+	Namespace      string   `toml:"namespace" comment:"containerd namespace of all pods and images."`
+	ConnectTimeout Duration `toml:"connect_timeout" comment:"How long to wait for containerd at start before giving up."`
+	RequestTimeout Duration `toml:"request_timeout" comment:"Deadline of a call whose caller has set none."`
+}
+
+// Handler is one runtime handler (RuntimeClass).
+type Handler struct {
+	Type                         string         `toml:"runtime_type" comment:"containerd shim, for example io.containerd.runc.v2."`
+	Path                         string         `toml:"runtime_path" comment:"Path of the shim binary. Empty: found by runtime_type."`
+	Options                      RuncOptions    `toml:"options" comment:"Options of the runc shim."`
+	Snapshotter                  string         `toml:"snapshotter" comment:"Snapshotter of this handler's containers. Empty: image.snapshotter."`
+	PodAnnotations               []string       `toml:"pod_annotations" comment:"Globs of pod annotations that are passed into the OCI spec."`
+	ContainerAnnotations         []string       `toml:"container_annotations" comment:"Globs of container annotations that are passed into the OCI spec."`
+	PrivilegedWithoutHostDevices bool           `toml:"privileged_without_host_devices" comment:"Give privileged containers no host devices."`
+	BaseRuntimeSpec              string         `toml:"base_runtime_spec" comment:"JSON file with the OCI spec that this handler's specs start from. Empty: built in."`
+	CNIConfDir                   string         `toml:"cni_conf_dir" comment:"CNI configuration directory of this handler. Empty: cni.conf_dir."`
+	CNIMaxConfNum                int            `toml:"cni_max_conf_num" comment:"Networks to use from cni_conf_dir, 0 for all."`
+}
+
+// RuncOptions are those of the runc shim that operators set.
+type RuncOptions struct {
+	BinaryName    string `toml:"BinaryName" comment:"OCI runtime binary, for example crun. Empty: runc."`
+	Root          string `toml:"Root" comment:"State directory of the OCI runtime. Empty: the shim's default."`
+	SystemdCgroup bool   `toml:"SystemdCgroup" comment:"Make cgroups through systemd."`
+	NoPivotRoot   bool   `toml:"NoPivotRoot" comment:"Do not use pivot_root (for a root file system on a RAM disk)."`
+	NoNewKeyring  bool   `toml:"NoNewKeyring" comment:"Do not give each container a session keyring."`
+	ShimCgroup    string `toml:"ShimCgroup" comment:"cgroup for the shims. Empty: that of containerd."`
+}
+
+// Runtime configures the CRI service.
+type Runtime struct {
+	Socket                    string             `toml:"socket" comment:"CRI socket for the kubelet. Empty: trivet.sock in the state directory."`
+	DefaultHandler            string             `toml:"default_runtime_name" comment:"Runtime handler of pods that name none."`
+	Handlers                  map[string]Handler `toml:"runtimes" comment:"Runtime handlers by name."`
+	CgroupDriver              string             `toml:"cgroup_driver" comment:"cgroupfs or systemd. Empty: as the default handler's SystemdCgroup says."`
+	StopTimeout               Duration           `toml:"stop_timeout" comment:"How long a step of stopping (signal, SIGKILL, release) may take before the next one."`
+	CreateTimeout             Duration           `toml:"create_timeout" comment:"Deadline of starting a pod or creating a container when the client has set none."`
+	MaxContainerLogLineSize   int                `toml:"max_container_log_line_size" comment:"Bytes of a log line before it is split; 0 or less for no limit."`
+	DrainTimeout              Duration           `toml:"drain_timeout" comment:"How long an exited container's output is waited for before the exit is reported."`
+	EnableSELinux             bool               `toml:"enable_selinux" comment:"Set SELinux labels."`
+	DisableAppArmor           bool               `toml:"disable_apparmor" comment:"Ignore AppArmor even where the kernel has it."`
+	RestrictOOMScoreAdj       bool               `toml:"restrict_oom_score_adj" comment:"Never lower oom_score_adj below this process's own."`
+	UnsetSeccompProfile       string             `toml:"unset_seccomp_profile" comment:"Seccomp profile of containers that ask for none: runtime/default, unconfined or localhost/PATH. Empty: unconfined."`
+	EnableUnprivilegedPorts   bool               `toml:"enable_unprivileged_ports" comment:"Let containers with their own network bind ports below 1024 without a capability."`
+	EnableUnprivilegedICMP    bool               `toml:"enable_unprivileged_icmp" comment:"Let containers with their own network ping without a capability."`
+	DeviceOwnership           bool               `toml:"device_ownership_from_security_context" comment:"Give device nodes the uid and gid of the container's user."`
+	IgnoreImageVolumes        bool               `toml:"ignore_image_defined_volumes" comment:"Do not make volumes that only the image declares."`
+	DisableProcMount          bool               `toml:"disable_proc_mount" comment:"Ignore masked and read-only paths in the request, use the defaults."`
+	TolerateMissingHugetlb    bool               `toml:"tolerate_missing_hugetlb_controller" comment:"Ignore hugepage limits when the kernel has no hugetlb cgroup."`
+	DisableHugetlbController  bool               `toml:"disable_hugetlb_controller" comment:"Ignore hugepage limits always."`
+}
+
+// Image configures the image service.
+type Image struct {
+	Snapshotter           string   `toml:"snapshotter" comment:"Snapshotter for images and containers."`
+	ConfigPath            string   `toml:"config_path" comment:"Directories with hosts.toml files of registries (mirrors, CA, headers), separated by colons."`
+	PauseImage            string   `toml:"pause_image" comment:"Image of the pause container in pods that share a PID namespace; never pulled for other pods, never removed."`
+	PinnedImages          []string `toml:"pinned_images" comment:"Images that are reported as pinned, so that the kubelet does not remove them."`
+	PullProgressTimeout   Duration `toml:"image_pull_progress_timeout" comment:"A pull without progress for this long is given up. 0 for never."`
+	MaxConcurrentDownload int      `toml:"max_concurrent_downloads" comment:"Layers of an image that are fetched at the same time. 0 for containerd's own setting."`
+	StatsCollectPeriod    Duration `toml:"stats_collect_period" comment:"How old the figures of ImageFsInfo may be."`
+}
+
+// Streamer configures the streaming server.
+type Streamer struct {
+	Socket              string   `toml:"socket" comment:"Internal socket. Empty: streamer.sock in the state directory."`
+	Address             string   `toml:"stream_server_address" comment:"Address on which the streaming server listens."`
+	Port                int      `toml:"stream_server_port" comment:"Port of the streaming server, 0 for any free one."`
+	IdleTimeout         Duration `toml:"stream_idle_timeout" comment:"A session without traffic for this long is closed."`
+	EnableTLS           bool     `toml:"enable_tls_streaming" comment:"Serve TLS."`
+	TLSCert             string   `toml:"tls_cert_file" comment:"PEM file of the server's certificate; read again when it changes. Empty with TLS: self-signed."`
+	TLSKey              string   `toml:"tls_key_file" comment:"PEM file of the server's key."`
+	TLSClientCA         string   `toml:"tls_client_ca_file" comment:"PEM file with CAs; clients must then show a certificate of theirs."`
+	ExecSyncOutputLimit int      `toml:"exec_sync_output_limit" comment:"Bytes kept of each output stream of an ExecSync; more is thrown away."`
+	ExecSyncDrain       Duration `toml:"drain_exec_sync_io_timeout" comment:"How long to wait for output after an exec-sync'd process has exited."`
+	PipeSize            int      `toml:"pipe_size" comment:"Bytes asked for as the capacity of a container's output FIFO."`
+}
+
+// CNI configures netsync.
+type CNI struct {
+	Socket         string   `toml:"socket" comment:"Internal socket. Empty: netsync.sock in the state directory."`
+	ConfDir        string   `toml:"conf_dir" comment:"Directory of CNI configurations; it may appear, go and come back."`
+	BinDirs        []string `toml:"bin_dirs" comment:"Directories of CNI plugins."`
+	CacheDir       string   `toml:"cache_dir" comment:"Directory for libcni's results. Empty: cni in the root directory."`
+	MaxConfNum     int      `toml:"max_conf_num" comment:"Networks to use from conf_dir in the order of file names, 0 for all."`
+	SetupSerially  bool     `toml:"setup_serially" comment:"Attach a pod's networks one after the other."`
+	IPPref         string   `toml:"ip_pref" comment:"Which address is the pod's first: ipv4, ipv6 or cni (the plugin's order)."`
+	ConfTemplate   string   `toml:"conf_template" comment:"Template of a CNI configuration, rendered with the node's pod CIDRs into conf_dir. Empty: none."`
+	AttachTimeout  Duration `toml:"attach_timeout" comment:"Deadline of attaching a pod."`
+	DetachTimeout  Duration `toml:"detach_timeout" comment:"Deadline of detaching a pod."`
+	PollInterval   Duration `toml:"poll_interval" comment:"How often conf_dir is read and plugins are asked for their STATUS besides file events."`
+	StatusTimeout  Duration `toml:"status_timeout" comment:"Deadline of a plugin's STATUS."`
+	GCInterval     Duration `toml:"gc_interval" comment:"How often leftover attachments are looked for; the first time right after start."`
+	MaxConcurrency int      `toml:"max_concurrency" comment:"Plugin runs at the same time, 0 for no limit."`
+}
+
+// Default is a complete configuration.
+func Default() *Config {
+	return &Config{
+		Version: Version,
+		Root:    "/var/lib/trivet",
+		State:   "/run/trivet",
+		Log:     Log{Level: "info", Format: "text"},
+		Tracing: Tracing{Insecure: true, SampleRatio: 1},
+		Launcher: Launcher{
+			Critical:        []string{"netsync", "streamer", "runtime"},
+			StartTimeout:    Duration(60 * time.Second),
+			StopTimeout:     Duration(20 * time.Second),
+			HealthInterval:  Duration(2 * time.Second),
+			HealthTimeout:   Duration(5 * time.Second),
+			HealthThreshold: 3,
+			BackoffMin:      Duration(100 * time.Millisecond),
+			BackoffMax:      Duration(30 * time.Second),
+			BackoffReset:    Duration(time.Minute),
+		},
+		Containerd: Containerd{
+			Socket:         "/run/containerd/containerd.sock",
+			Namespace:      "k8s.io",
+			ConnectTimeout: Duration(30 * time.Second),
+			RequestTimeout: Duration(2 * time.Minute),
+		},
+		Runtime:  defaultRuntime(),
+		Image:    defaultImage(),
+		Streamer: defaultStreamer(),
+		CNI:      defaultCNI(),
+	}
+}
+
+func defaultRuntime() Runtime {
+	return Runtime{
+		DefaultHandler: "runc",
+		Handlers: map[string]Handler{
+			"runc": {Type: "io.containerd.runc.v2"},
+		},
+		StopTimeout:             Duration(10 * time.Second),
+		CreateTimeout:           Duration(4 * time.Minute),
+		MaxContainerLogLineSize: 16 * 1024,
+		DrainTimeout:            Duration(2 * time.Second),
+		EnableUnprivilegedPorts: true,
+		EnableUnprivilegedICMP:  true,
+		TolerateMissingHugetlb:  true,
+	}
+}
+
+func defaultImage() Image {
+	return Image{
+		Snapshotter:         "overlayfs",
+		ConfigPath:          "/etc/containerd/certs.d:/etc/docker/certs.d",
+		PauseImage:          "registry.k8s.io/pause:3.10.2",
+		PullProgressTimeout: Duration(5 * time.Minute),
+		StatsCollectPeriod:  Duration(10 * time.Second),
+	}
+}
+
+func defaultStreamer() Streamer {
+	return Streamer{
+		Address:             "127.0.0.1",
+		IdleTimeout:         Duration(4 * time.Hour),
+		ExecSyncOutputLimit: 16 << 20,
+		ExecSyncDrain:       Duration(2 * time.Second),
+		PipeSize:            1 << 20,
+	}
+}
+
+func defaultCNI() CNI {
+	return CNI{
+		ConfDir:       "/etc/cni/net.d",
+		BinDirs:       []string{"/opt/cni/bin"},
+		MaxConfNum:    1,
+		IPPref:        "ipv4",
+		AttachTimeout: Duration(time.Minute),
+		DetachTimeout: Duration(time.Minute),
+		PollInterval:  Duration(10 * time.Second),
+		StatusTimeout: Duration(10 * time.Second),
+		GCInterval:    Duration(10 * time.Minute),
+	}
+}
+
+// LauncherSocket is the launcher's socket path.
+func (c *Config) LauncherSocket() string { return c.inState(c.Launcher.Socket, "launcher.sock") }
+
+// CRISocket is the path of the socket that the kubelet connects to.
+func (c *Config) CRISocket() string { return c.inState(c.Runtime.Socket, "trivet.sock") }
+
+// HealthSocket is where the runtime serves health apart from the CRI, so that
+// waiting CRI clients never delay a health check.
+func (c *Config) HealthSocket() string { return filepath.Join(c.State, "runtime-health.sock") }
+
+// StreamerSocket is the streamer's internal socket path.
+func (c *Config) StreamerSocket() string { return c.inState(c.Streamer.Socket, "streamer.sock") }
+
+// NetSyncSocket is netsync's internal socket path.
+func (c *Config) NetSyncSocket() string { return c.inState(c.CNI.Socket, "netsync.sock") }
+
+// CNICacheDir is libcni's cache directory.
+func (c *Config) CNICacheDir() string {
+	if c.CNI.CacheDir != "" {
+		return c.CNI.CacheDir
+	}
+	return filepath.Join(c.Root, "cni")
+}
+
+// SystemdCgroup tells whether cgroups are made through systemd.
+func (c *Config) SystemdCgroup() bool {
+	if c.Runtime.CgroupDriver != "" {
+		return c.Runtime.CgroupDriver == "systemd"
+	}
+	return c.Runtime.Handlers[c.Runtime.DefaultHandler].Options.SystemdCgroup
+}
+
+func (c *Config) inState(path, name string) string {
+	if path != "" {
+		return path
+	}
+	return filepath.Join(c.State, name)
+}

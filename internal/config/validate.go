@@ -1,0 +1,200 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// problem is one mistake in a decoded configuration.
+type problem struct {
+	key  string // dotted, as in the file
+	text string // what is wrong, with the value
+}
+
+// checker collects problems.
+type checker struct{ problems []problem }
+
+func (c *checker) add(key, format string, args ...any) {
+	c.problems = append(c.problems, problem{key, fmt.Sprintf(format, args...)})
+}
+
+func (c *checker) absolute(key, path string) {
+	if !filepath.IsAbs(path) {
+		c.add(key, "%q is not an absolute path", path)
+	}
+}
+
+func (c *checker) absoluteIfSet(key, path string) {
+	if path != "" {
+		c.absolute(key, path)
+	}
+}
+
+func (c *checker) oneOf(key, value string, allowed ...string) {
+	if !slices.Contains(allowed, value) {
+		c.add(key, "%q is none of %s", value, strings.Join(allowed, ", "))
+	}
+}
+
+func (c *checker) positive(key string, d Duration) {
+	if d <= 0 {
+		c.add(key, "%s is not a positive duration", d.Std())
+	}
+}
+
+func (c *checker) notNegative(key string, n int) {
+	if n < 0 {
+		c.add(key, "%d is negative", n)
+	}
+}
+
+// validate returns every mistake, in the order of the file's sections.
+func (c *Config) validate() []problem {
+	check := &checker{}
+	if c.Version != Version {
+		check.add("version", "%d is not %d, the version that this program reads", c.Version, Version)
+	}
+	check.absolute("root", c.Root)
+	check.absolute("state", c.State)
+	check.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
+	check.oneOf("log.format", c.Log.Format, "text", "json")
+	if c.Tracing.SampleRatio < 0 || c.Tracing.SampleRatio > 1 {
+		check.add("tracing.sample_ratio", "%v is not between 0 and 1", c.Tracing.SampleRatio)
+	}
+	c.Launcher.validate(check)
+	c.Containerd.validate(check)
+	c.Runtime.validate(check)
+	c.Image.validate(check)
+	c.Streamer.validate(check)
+	c.CNI.validate(check)
+	return check.problems
+}
+
+func (l *Launcher) validate(check *checker) {
+	check.absoluteIfSet("launcher.socket", l.Socket)
+	check.absoluteIfSet("launcher.bin_dir", l.BinDir)
+	for _, name := range l.Critical {
+		check.oneOf("launcher.critical", name, "netsync", "streamer", "runtime")
+	}
+	check.positive("launcher.start_timeout", l.StartTimeout)
+	check.positive("launcher.stop_timeout", l.StopTimeout)
+	check.positive("launcher.health_interval", l.HealthInterval)
+	check.positive("launcher.health_timeout", l.HealthTimeout)
+	if l.HealthThreshold < 1 {
+		check.add("launcher.health_threshold", "%d is less than 1", l.HealthThreshold)
+	}
+	check.positive("launcher.backoff_min", l.BackoffMin)
+	if l.BackoffMax < l.BackoffMin {
+		check.add("launcher.backoff_max", "%s is less than backoff_min, %s", l.BackoffMax.Std(), l.BackoffMin.Std())
+	}
+	check.positive("launcher.backoff_reset", l.BackoffReset)
+}
+
+func (c *Containerd) validate(check *checker) {
+	check.absolute("containerd.socket", c.Socket)
+	if c.Namespace == "" {
+		check.add("containerd.namespace", "is empty")
+	}
+	check.positive("containerd.connect_timeout", c.ConnectTimeout)
+	check.positive("containerd.request_timeout", c.RequestTimeout)
+}
+
+func (r *Runtime) validate(check *checker) {
+	check.absoluteIfSet("runtime.socket", r.Socket)
+	if _, ok := r.Handlers[r.DefaultHandler]; !ok {
+		check.add("runtime.default_runtime_name", "%q is not in runtime.runtimes", r.DefaultHandler)
+	}
+	check.oneOf("runtime.cgroup_driver", r.CgroupDriver, "", "cgroupfs", "systemd")
+	check.positive("runtime.stop_timeout", r.StopTimeout)
+	check.positive("runtime.create_timeout", r.CreateTimeout)
+	check.positive("runtime.drain_timeout", r.DrainTimeout)
+	profile := r.UnsetSeccompProfile
+	if path, ok := strings.CutPrefix(profile, "localhost/"); ok {
+		check.absolute("runtime.unset_seccomp_profile", path)
+	} else {
+		check.oneOf("runtime.unset_seccomp_profile", profile, "", "unconfined", "runtime/default")
+	}
+	for name, h := range r.Handlers {
+		h.validate(check, "runtime.runtimes."+name)
+	}
+}
+
+func (h *Handler) validate(check *checker, key string) {
+	if h.Type == "" {
+		check.add(key+".runtime_type", "is empty")
+	}
+	check.absoluteIfSet(key+".runtime_path", h.Path)
+	check.absoluteIfSet(key+".base_runtime_spec", h.BaseRuntimeSpec)
+	check.absoluteIfSet(key+".cni_conf_dir", h.CNIConfDir)
+	check.notNegative(key+".cni_max_conf_num", h.CNIMaxConfNum)
+	for field, globs := range map[string][]string{
+		"pod_annotations": h.PodAnnotations, "container_annotations": h.ContainerAnnotations,
+	} {
+		for _, glob := range globs {
+			if _, err := filepath.Match(glob, ""); err != nil {
+				check.add(key+"."+field, "%q is not a glob", glob)
+			}
+		}
+	}
+}
+
+func (i *Image) validate(check *checker) {
+	if i.Snapshotter == "" {
+		check.add("image.snapshotter", "is empty")
+	}
+	for _, dir := range filepath.SplitList(i.ConfigPath) {
+		check.absolute("image.config_path", dir)
+	}
+	if i.PauseImage == "" {
+		check.add("image.pause_image", "is empty")
+	}
+	if i.PullProgressTimeout < 0 {
+		check.add("image.image_pull_progress_timeout", "%s is negative", i.PullProgressTimeout.Std())
+	}
+	check.notNegative("image.max_concurrent_downloads", i.MaxConcurrentDownload)
+	check.positive("image.stats_collect_period", i.StatsCollectPeriod)
+}
+
+func (s *Streamer) validate(check *checker) {
+	check.absoluteIfSet("streamer.socket", s.Socket)
+	if s.Port < 0 || s.Port > 65535 {
+		check.add("streamer.stream_server_port", "%d is not a port", s.Port)
+	}
+	check.positive("streamer.stream_idle_timeout", s.IdleTimeout)
+	if (s.TLSCert == "") != (s.TLSKey == "") {
+		check.add("streamer.tls_cert_file", "tls_cert_file and tls_key_file must be set together")
+	}
+	check.absoluteIfSet("streamer.tls_cert_file", s.TLSCert)
+	check.absoluteIfSet("streamer.tls_key_file", s.TLSKey)
+	check.absoluteIfSet("streamer.tls_client_ca_file", s.TLSClientCA)
+	if s.ExecSyncOutputLimit < 1 {
+		check.add("streamer.exec_sync_output_limit", "%d is less than 1", s.ExecSyncOutputLimit)
+	}
+	check.positive("streamer.drain_exec_sync_io_timeout", s.ExecSyncDrain)
+	if s.PipeSize < 4096 {
+		check.add("streamer.pipe_size", "%d is less than a page, 4096", s.PipeSize)
+	}
+}
+
+func (n *CNI) validate(check *checker) {
+	check.absoluteIfSet("cni.socket", n.Socket)
+	check.absolute("cni.conf_dir", n.ConfDir)
+	if len(n.BinDirs) == 0 {
+		check.add("cni.bin_dirs", "is empty")
+	}
+	for _, dir := range n.BinDirs {
+		check.absolute("cni.bin_dirs", dir)
+	}
+	check.absoluteIfSet("cni.cache_dir", n.CacheDir)
+	check.absoluteIfSet("cni.conf_template", n.ConfTemplate)
+	check.notNegative("cni.max_conf_num", n.MaxConfNum)
+	check.oneOf("cni.ip_pref", n.IPPref, "ipv4", "ipv6", "cni")
+	check.positive("cni.attach_timeout", n.AttachTimeout)
+	check.positive("cni.detach_timeout", n.DetachTimeout)
+	check.positive("cni.poll_interval", n.PollInterval)
+	check.positive("cni.status_timeout", n.StatusTimeout)
+	check.positive("cni.gc_interval", n.GCInterval)
+	check.notNegative("cni.max_concurrency", n.MaxConcurrency)
+}

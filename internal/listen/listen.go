@@ -1,0 +1,130 @@
+// Package listen binds or inherits the listeners of Trivet's processes.
+//
+// A listener that a parent has passed by the LISTEN_FDS convention
+// (sd_listen_fds(3)) is used under its LISTEN_FDNAMES name; otherwise the
+// process binds it itself. Sockets are 0600 from their first instant.
+package listen
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/activation"
+	"golang.org/x/sys/unix"
+)
+
+// Inherited are the files that the parent process has passed, by name.
+// Several files may share a name; they keep their order.
+type Inherited map[string][]*os.File
+
+// FromParent takes the inherited files out of the environment, so that
+// children of this process do not believe that they are meant. Call it once,
+// first thing in main.
+func FromParent() Inherited {
+	// The launcher cannot know its child's pid before it exists, so it leaves
+	// LISTEN_PID out; systemd sets it.
+	if os.Getenv("LISTEN_FDS") != "" && os.Getenv("LISTEN_PID") == "" {
+		_ = os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
+	}
+	files := make(Inherited)
+	for _, f := range activation.Files(true) {
+		unix.CloseOnExec(int(f.Fd()))
+		files[f.Name()] = append(files[f.Name()], f)
+	}
+	return files
+}
+
+// Unix returns the inherited listener called name, or else binds path.
+func (in Inherited) Unix(name, path string) (net.Listener, error) {
+	if l, err := in.take(name); l != nil || err != nil {
+		return l, err
+	}
+	return BindUnix(path)
+}
+
+// TCP returns the inherited listener called name, or else binds address.
+func (in Inherited) TCP(name, address string) (net.Listener, error) {
+	if l, err := in.take(name); l != nil || err != nil {
+		return l, err
+	}
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", address, err)
+	}
+	return l, nil
+}
+
+func (in Inherited) take(name string) (net.Listener, error) {
+	files := in[name]
+	if len(files) == 0 {
+		return nil, nil
+	}
+	delete(in, name)
+	defer func() {
+		for _, f := range files {
+			_ = f.Close()
+		}
+	}()
+	l, err := net.FileListener(files[0])
+	if err != nil {
+		return nil, fmt.Errorf("inherited listener %q: %w", name, err)
+	}
+	if u, ok := l.(*net.UnixListener); ok {
+		// The parent made the socket file; it outlives this process.
+		u.SetUnlinkOnClose(false)
+	}
+	return l, nil
+}
+
+// BindUnix listens on path with mode 0600. A socket file that nobody serves
+// any more is replaced; one that answers is an error.
+func BindUnix(path string) (net.Listener, error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
+		return nil, fmt.Errorf("make directory of socket: %w", err)
+	}
+	if err := removeStale(path); err != nil {
+		return nil, err
+	}
+	// The socket is made under another name and renamed, so that it never
+	// exists with the mode that the umask gives.
+	temporary := fmt.Sprintf("%s.%d", path, os.Getpid())
+	_ = os.Remove(temporary)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	l.SetUnlinkOnClose(false)
+	if err := errors.Join(os.Chmod(temporary, 0o600), os.Rename(temporary, path)); err != nil {
+		_ = l.Close()
+		_ = os.Remove(temporary)
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	return l, nil
+}
+
+func removeStale(path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at socket: %w", err)
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return fmt.Errorf("%s exists and is not a socket", path)
+	}
+	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+		_ = c.Close()
+		return fmt.Errorf("%s is served by another process", path)
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove stale socket: %w", err)
+	}
+	return nil
+}
