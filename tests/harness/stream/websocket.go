@@ -33,7 +33,7 @@ type socket struct {
 
 func dialWebSocket(ctx context.Context, url string, protocols ...string) (*socket, error) {
 	dialer := websocket.Dialer{Subprotocols: protocols, ReadBufferSize: 64 << 10, WriteBufferSize: 64 << 10}
-	conn, resp, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(url, "http"), nil)
+	conn, resp, err := dialer.DialContext(ctx, "ws"+strings.TrimPrefix(url, "http"), nil) //nolint:bodyclose // the library has read and replaced it
 	if err != nil {
 		if resp != nil {
 			text, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<10))
