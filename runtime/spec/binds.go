@@ -1,0 +1,187 @@
+package spec
+
+import (
+	"fmt"
+	"path"
+	"slices"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+	crierrors "k8s.io/cri-api/pkg/errors"
+)
+
+// bind is a bind mount, with the propagation that it needs from the root.
+type bind struct {
+	mount       specs.Mount
+	propagation string
+}
+
+// requestedBinds are the mounts of the request, in its order.
+func requestedBinds(in *Input) ([]bind, error) {
+	var binds []bind
+	for i, m := range in.Config.GetMounts() {
+		b, err := requestedBind(in, fmt.Sprintf("mounts[%d]", i), m)
+		if err != nil {
+			return nil, err
+		}
+		binds = append(binds, b)
+	}
+	return binds, nil
+}
+
+func requestedBind(in *Input, field string, m *runtimeapi.Mount) (bind, error) {
+	if !path.IsAbs(m.GetContainerPath()) {
+		return bind{}, invalid(field+".container_path", m.GetContainerPath(), "is not absolute")
+	}
+	if !path.IsAbs(m.GetHostPath()) {
+		return bind{}, invalid(field+".host_path", m.GetHostPath(), "is not absolute")
+	}
+	propagation, err := propagation(&in.Host, field, m)
+	if err != nil {
+		return bind{}, err
+	}
+	access, err := access(&in.Host, field, m)
+	if err != nil {
+		return bind{}, err
+	}
+	extra, err := mountOptions(field, m.GetMountOptions())
+	if err != nil {
+		return bind{}, err
+	}
+	if len(m.GetUidMappings()) == 0 != (len(m.GetGidMappings()) == 0) {
+		return bind{}, invalid(field+".uidMappings", m.GetUidMappings(), "and gidMappings must be given together")
+	}
+	return bind{
+		propagation: propagation,
+		mount: specs.Mount{
+			Destination: m.GetContainerPath(),
+			Type:        "bind",
+			Source:      m.GetHostPath(),
+			Options:     append([]string{"rbind", propagation, access}, extra...),
+			UIDMappings: idMappings(m.GetUidMappings()),
+			GIDMappings: idMappings(m.GetGidMappings()),
+		},
+	}, nil
+}
+
+// propagation is the mount option. What is to propagate from or to the host
+// must be on a mount that propagates there.
+func propagation(host *Host, field string, m *runtimeapi.Mount) (string, error) {
+	field += ".propagation"
+	switch p := m.GetPropagation(); p {
+	case runtimeapi.MountPropagation_PROPAGATION_PRIVATE:
+		return "rprivate", nil
+	case runtimeapi.MountPropagation_PROPAGATION_HOST_TO_CONTAINER:
+		on, err := host.machine().MountOf(m.GetHostPath())
+		if err != nil {
+			return "", err
+		}
+		if !on.Shared && !on.Slave {
+			return "", unable(field, p, "cannot be had: %q is on mount %q, which is neither shared nor slave", m.GetHostPath(), on.Point)
+		}
+		return "rslave", nil
+	case runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL:
+		on, err := host.machine().MountOf(m.GetHostPath())
+		if err != nil {
+			return "", err
+		}
+		if !on.Shared {
+			return "", unable(field, p, "cannot be had: %q is on mount %q, which is not shared", m.GetHostPath(), on.Point)
+		}
+		return "rshared", nil
+	default:
+		return "", invalid(field, p, "is unknown")
+	}
+}
+
+// access is the mount option ro, rro or rw. Images are always read-only.
+func access(host *Host, field string, m *runtimeapi.Mount) (string, error) {
+	readonly := m.GetReadonly() || m.GetImage().GetImage() != ""
+	if !m.GetRecursiveReadOnly() {
+		if readonly {
+			return "ro", nil
+		}
+		return "rw", nil
+	}
+	field += ".recursive_read_only"
+	if !readonly {
+		return "", invalid(field, true, "does not go with a writable mount")
+	}
+	if m.GetPropagation() != runtimeapi.MountPropagation_PROPAGATION_PRIVATE {
+		return "", invalid(field, true, "does not go with propagation %s", m.GetPropagation())
+	}
+	if !host.RecursiveReadOnly {
+		// The kubelet knows the CRI's error by its text.
+		return "", fmt.Errorf("%s true: %w: this kernel has no recursive read-only mounts: %w",
+			field, crierrors.ErrRROUnsupported, errdefs.ErrFailedPrecondition)
+	}
+	return "rro", nil
+}
+
+// mountOptions lets only those options pass that take rights away.
+func mountOptions(field string, options []string) ([]string, error) {
+	for i, o := range options {
+		switch o {
+		case "noexec", "nodev", "nosuid":
+		default:
+			return nil, invalid(fmt.Sprintf("%s.mount_options[%d]", field, i), o, "is none of noexec, nodev, nosuid")
+		}
+	}
+	return slices.Compact(slices.Sorted(slices.Values(options))), nil
+}
+
+// podBinds are the pod's own files. They are writable unless the root is
+// read-only, and belong to the pod's user namespace.
+func podBinds(in *Input) []bind {
+	var ids *runtimeapi.UserNamespace
+	if o := in.security().GetNamespaceOptions().GetUsernsOptions(); o.GetMode() == runtimeapi.NamespaceMode_POD {
+		ids = o
+	}
+	access := "rw"
+	if in.security().GetReadonlyRootfs() {
+		access = "ro"
+	}
+	var binds []bind
+	for _, f := range []struct{ source, destination string }{
+		{in.Files.Hostname, "/etc/hostname"},
+		{in.Files.Hosts, "/etc/hosts"},
+		{in.Files.ResolvConf, "/etc/resolv.conf"},
+	} {
+		if f.source != "" {
+			binds = append(binds, plainBind(f.source, f.destination, access, ids))
+		}
+	}
+	if in.Files.Shm != "" {
+		// The tmpfs starts empty and is open to all, so it needs no mapping,
+		// which kernels before 6.3 cannot give to a tmpfs.
+		binds = append(binds, plainBind(in.Files.Shm, "/dev/shm", "rw", nil))
+	}
+	return binds
+}
+
+func volumeBinds(in *Input) []bind {
+	var ids *runtimeapi.UserNamespace
+	if o := in.security().GetNamespaceOptions().GetUsernsOptions(); o.GetMode() == runtimeapi.NamespaceMode_POD {
+		ids = o
+	}
+	var binds []bind
+	for _, v := range in.Volumes {
+		binds = append(binds, plainBind(v.HostPath, path.Join("/", v.ContainerPath), "rw", ids))
+	}
+	return binds
+}
+
+func plainBind(source, destination, access string, ids *runtimeapi.UserNamespace) bind {
+	return bind{
+		propagation: "rprivate",
+		mount: specs.Mount{
+			Destination: destination,
+			Type:        "bind",
+			Source:      source,
+			Options:     []string{"rbind", "rprivate", access},
+			UIDMappings: idMappings(ids.GetUids()),
+			GIDMappings: idMappings(ids.GetGids()),
+		},
+	}
+}

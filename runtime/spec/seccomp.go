@@ -1,0 +1,106 @@
+package spec
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/containerd/containerd/v2/contrib/seccomp"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// seccompRequest is what decides a container's seccomp profile.
+type seccompRequest struct {
+	profile      *runtimeapi.SecurityProfile
+	path         string // deprecated notation, counts without profile
+	unset        string // the operator's, in that notation, counts without both
+	privileged   bool
+	capabilities []string // allowed system calls depend on them
+}
+
+// load is the profile to set, nil for none.
+func (r seccompRequest) load(host *Host) (*specs.LinuxSeccomp, error) {
+	if r.privileged {
+		return nil, nil
+	}
+	field, profile := "linux.security_context.seccomp", r.profile
+	var err error
+	switch {
+	case profile != nil:
+	case r.path != "":
+		field += "_profile_path"
+		profile, err = parseProfile(field, r.path)
+	case r.unset != "":
+		field = "runtime.unset_seccomp_profile"
+		profile, err = parseProfile(field, r.unset)
+	default:
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if profile.GetProfileType() == runtimeapi.SecurityProfile_Unconfined {
+		return nil, checkRef(field, profile)
+	}
+	if !host.Seccomp {
+		return nil, unable(field, profile.GetProfileType(), "cannot be had: this kernel has no seccomp")
+	}
+	if err := checkRef(field, profile); err != nil {
+		return nil, err
+	}
+	switch profile.GetProfileType() {
+	case runtimeapi.SecurityProfile_RuntimeDefault:
+		return defaultSeccomp(r.capabilities), nil
+	case runtimeapi.SecurityProfile_Localhost:
+		file, err := localPath(field, profile)
+		if err != nil {
+			return nil, err
+		}
+		loaded, err := host.machine().SeccompProfile(file)
+		if err != nil {
+			return nil, unable(field+".localhost_ref", file, "cannot be loaded: %v", err)
+		}
+		return loaded, nil
+	}
+	return nil, invalid(field+".profile_type", profile.GetProfileType(), "is unknown")
+}
+
+// maxSeccompProfiles bounds the cache: pods choose their capabilities freely.
+const maxSeccompProfiles = 32
+
+// seccompProfiles keeps default profiles by capability set: making one takes
+// longer than the rest of a spec.
+var seccompProfiles = struct {
+	sync.RWMutex
+	byCapabilities map[string]*specs.LinuxSeccomp
+}{byCapabilities: make(map[string]*specs.LinuxSeccomp)}
+
+// defaultSeccomp is the runtime's default profile for a capability set. The
+// top of the result is the caller's, its parts are shared.
+func defaultSeccomp(capabilities []string) *specs.LinuxSeccomp {
+	key := strings.Join(slices.Sorted(slices.Values(capabilities)), ",")
+	cache := &seccompProfiles
+	cache.RLock()
+	profile := cache.byCapabilities[key]
+	cache.RUnlock()
+	if profile == nil {
+		profile = seccomp.DefaultProfile(&specs.Spec{Process: &specs.Process{
+			Capabilities: &specs.LinuxCapabilities{Bounding: capabilities},
+		}})
+		profile.Syscalls = slices.Clip(profile.Syscalls)
+		profile.Architectures = slices.Clip(profile.Architectures)
+		cache.Lock()
+		if len(cache.byCapabilities) >= maxSeccompProfiles {
+			for old := range maps.Keys(cache.byCapabilities) {
+				delete(cache.byCapabilities, old) // any one
+				break
+			}
+		}
+		cache.byCapabilities[key] = profile
+		cache.Unlock()
+	}
+	own := *profile
+	return &own
+}
