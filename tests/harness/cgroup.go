@@ -7,13 +7,15 @@ import (
 	"os"
 	"path/filepath"
 	"sort"
+	"strconv"
+	"strings"
 )
 
 const cgroupRoot = "/sys/fs/cgroup"
 
-// removeCgroup removes the cgroup at path in every hierarchy, with empty
+// RemoveCgroup removes the cgroup at path in every hierarchy, with empty
 // cgroups below it. What is not there is fine.
-func removeCgroup(path string) error {
+func RemoveCgroup(path string) error {
 	if path == "" || path == "/" {
 		return nil
 	}
@@ -50,4 +52,42 @@ func cgroupHierarchies() []string {
 		}
 	}
 	return dirs
+}
+
+// FindProcess returns the process id, on the host, of the first process of a
+// pod's containers whose command line contains text. It asks nobody but the
+// kernel.
+func FindProcess(pod *Pod, text string) (int, error) {
+	parent := pod.Config.GetLinux().GetCgroupParent()
+	for _, hierarchy := range cgroupHierarchies() {
+		found := 0
+		_ = filepath.WalkDir(filepath.Join(hierarchy, parent), func(dir string, entry fs.DirEntry, err error) error {
+			if err != nil || !entry.IsDir() || found != 0 {
+				return nil
+			}
+			found = processIn(filepath.Join(dir, "cgroup.procs"), text)
+			return nil
+		})
+		if found != 0 {
+			return found, nil
+		}
+	}
+	return 0, fmt.Errorf("no process below cgroup %s has %q in its command line", parent, text)
+}
+
+func processIn(file, text string) int {
+	list, err := os.ReadFile(file)
+	if err != nil {
+		return 0
+	}
+	for _, field := range strings.Fields(string(list)) {
+		line, err := os.ReadFile(filepath.Join("/proc", field, "cmdline"))
+		if err != nil || !strings.Contains(string(line), text) {
+			continue
+		}
+		if pid, err := strconv.Atoi(field); err == nil {
+			return pid
+		}
+	}
+	return 0
 }

@@ -31,6 +31,9 @@ func Image(name string) ContainerEdit {
 	return func(c *runtimeapi.ContainerConfig) { c.Image = &runtimeapi.ImageSpec{Image: name} }
 }
 
+// OwnCommand is an edit: the container runs what its image says.
+func OwnCommand(c *runtimeapi.ContainerConfig) { c.Command, c.Args = nil, nil }
+
 // Create creates a container of the busybox image, without starting it.
 // Unless an edit says otherwise it sleeps until it is stopped.
 func (p *Pod) Create(ctx context.Context, name string, edits ...ContainerEdit) (*Container, error) {

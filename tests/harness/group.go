@@ -129,6 +129,12 @@ func (g *Group) AwaitReady(ctx context.Context) error {
 // Trivet is the path of the trivet program.
 func (g *Group) Trivet() string { return filepath.Join(g.binDir, "trivet") }
 
+// TrivetCommand prepares a run of the trivet program with this group's
+// configuration.
+func (g *Group) TrivetCommand(ctx context.Context, command string, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, g.Trivet(), append([]string{command, "-c", g.ConfigPath}, args...)...)
+}
+
 // Log is the path of the log of the launcher and its members.
 func (g *Group) Log() string { return filepath.Join(g.dir, "trivet.log") }
 

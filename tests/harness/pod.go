@@ -25,9 +25,12 @@ type Pod struct {
 	cri    *CRI
 }
 
+// PodEdit changes a pod's configuration before it is run.
+type PodEdit func(*runtimeapi.PodSandboxConfig)
+
 // PodConfig returns the configuration of an ordinary pod: its own network,
 // log directory and cgroup under the lab's. Edits are applied in order.
-func (c *CRI) PodConfig(name string, edits ...func(*runtimeapi.PodSandboxConfig)) (*runtimeapi.PodSandboxConfig, error) {
+func (c *CRI) PodConfig(name string, edits ...PodEdit) (*runtimeapi.PodSandboxConfig, error) {
 	logs, err := c.logDir(name)
 	if err != nil {
 		return nil, err
@@ -60,7 +63,7 @@ func Unique() string {
 }
 
 // RunPod runs a pod with the default runtime handler.
-func (c *CRI) RunPod(ctx context.Context, name string, edits ...func(*runtimeapi.PodSandboxConfig)) (*Pod, error) {
+func (c *CRI) RunPod(ctx context.Context, name string, edits ...PodEdit) (*Pod, error) {
 	cfg, err := c.PodConfig(name, edits...)
 	if err != nil {
 		return nil, err
@@ -111,16 +114,16 @@ func (p *Pod) Remove(ctx context.Context) error {
 	if _, err := p.cri.RemovePodSandbox(ctx, &runtimeapi.RemovePodSandboxRequest{PodSandboxId: p.ID}); err != nil {
 		return fmt.Errorf("remove pod %s: %w", p.ID, err)
 	}
-	return p.removeDirs()
+	return p.RemoveDirs()
 }
 
-// removeDirs plays the kubelet's part: the log directory and the pod's cgroup
-// parent are the client's.
-func (p *Pod) removeDirs() error {
+// RemoveDirs plays the kubelet's part after the pod is gone: its log directory
+// and the cgroup above it are the client's.
+func (p *Pod) RemoveDirs() error {
 	if p.Config == nil {
 		return nil
 	}
-	return errors.Join(os.RemoveAll(p.Config.GetLogDirectory()), removeCgroup(p.Config.GetLinux().GetCgroupParent()))
+	return errors.Join(os.RemoveAll(p.Config.GetLogDirectory()), RemoveCgroup(p.Config.GetLinux().GetCgroupParent()))
 }
 
 // PortForwardURL asks for a port-forward to the given ports.

@@ -85,11 +85,27 @@ func (c Client) Find(ctx context.Context, service, operation string, tags map[st
 	if operation != "" {
 		query.Set("operation", operation)
 	}
+	return c.get(ctx, "?"+query.Encode())
+}
+
+// Get returns the trace with an id.
+func (c Client) Get(ctx context.Context, id string) (Trace, error) {
+	traces, err := c.get(ctx, "/"+id)
+	if err != nil {
+		return Trace{}, err
+	}
+	if len(traces) != 1 {
+		return Trace{}, fmt.Errorf("found %d traces with id %s", len(traces), id)
+	}
+	return traces[0], nil
+}
+
+func (c Client) get(ctx context.Context, rest string) ([]Trace, error) {
 	base := c.URL
 	if !strings.Contains(base, "://") {
 		base = "http://" + base
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/traces?"+query.Encode(), nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/api/traces"+rest, nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask Jaeger: %w", err)
 	}
