@@ -100,10 +100,9 @@ func (c choice) lookUp(db *Database) (Resolved, error) {
 	if err != nil {
 		return Resolved{}, err
 	}
-	var a account
-	var known bool
+	a, known := account{}, true
 	if numeric {
-		a, known = db.accountByUID(uid)
+		a, _ = db.accountByUID(uid)
 		a.uid = uid
 	} else if a, known = db.accountByName(user); !known {
 		return Resolved{}, invalid(c.field, user, "is not in the image's /etc/passwd")
