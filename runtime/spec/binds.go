@@ -75,7 +75,7 @@ func propagation(host *Host, field string, m *runtimeapi.Mount) (string, error) 
 	case runtimeapi.MountPropagation_PROPAGATION_HOST_TO_CONTAINER:
 		on, err := host.machine().MountOf(m.GetHostPath())
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("%s: %w", field, err)
 		}
 		if !on.Shared && !on.Slave {
 			return "", unable(field, p, "cannot be had: %q is on mount %q, which is neither shared nor slave", m.GetHostPath(), on.Point)
@@ -84,7 +84,7 @@ func propagation(host *Host, field string, m *runtimeapi.Mount) (string, error) 
 	case runtimeapi.MountPropagation_PROPAGATION_BIDIRECTIONAL:
 		on, err := host.machine().MountOf(m.GetHostPath())
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("%s: %w", field, err)
 		}
 		if !on.Shared {
 			return "", unable(field, p, "cannot be had: %q is on mount %q, which is not shared", m.GetHostPath(), on.Point)
@@ -134,10 +134,7 @@ func mountOptions(field string, options []string) ([]string, error) {
 // podBinds are the pod's own files. They are writable unless the root is
 // read-only, and belong to the pod's user namespace.
 func podBinds(in *Input) []bind {
-	var ids *runtimeapi.UserNamespace
-	if o := in.security().GetNamespaceOptions().GetUsernsOptions(); o.GetMode() == runtimeapi.NamespaceMode_POD {
-		ids = o
-	}
+	ids := in.security().GetNamespaceOptions().GetUsernsOptions()
 	access := "rw"
 	if in.security().GetReadonlyRootfs() {
 		access = "ro"
@@ -161,10 +158,7 @@ func podBinds(in *Input) []bind {
 }
 
 func volumeBinds(in *Input) []bind {
-	var ids *runtimeapi.UserNamespace
-	if o := in.security().GetNamespaceOptions().GetUsernsOptions(); o.GetMode() == runtimeapi.NamespaceMode_POD {
-		ids = o
-	}
+	ids := in.security().GetNamespaceOptions().GetUsernsOptions()
 	var binds []bind
 	for _, v := range in.Volumes {
 		binds = append(binds, plainBind(v.HostPath, path.Join("/", v.ContainerPath), "rw", ids))

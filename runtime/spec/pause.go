@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 
@@ -132,7 +133,7 @@ func setPauseMounts(in *PauseInput, s *specs.Spec) error {
 func setPauseSecurity(in *PauseInput, s *specs.Spec) error {
 	sc := in.Pod.GetLinux().GetSecurityContext()
 	s.Linux.MountLabel, s.Process.SelinuxLabel = in.SELinux.MountLabel, in.SELinux.ProcessLabel
-	//nolint:staticcheck // old clients only know the deprecated field
+	//lint:ignore SA1019 old clients only know the deprecated field
 	path := sc.GetSeccompProfilePath()
 	request := seccompRequest{
 		profile: sc.GetSeccomp(), path: path, unset: in.Runtime.UnsetSeccompProfile,
@@ -147,9 +148,7 @@ func setPauseResources(in *PauseInput, s *specs.Spec) error {
 	shares := uint64(pauseCPUShares)
 	s.Linux.Resources.CPU = &specs.LinuxCPU{Shares: &shares}
 	s.Process.OOMScoreAdj = oomScoreAdj(pauseOOMScoreAdj, &in.Runtime, &in.Host)
-	if len(in.Sysctls) > 0 {
-		s.Linux.Sysctl = in.Sysctls
-	}
+	s.Linux.Sysctl = maps.Clone(in.Sysctls)
 	var err error
 	s.Linux.CgroupsPath, err = cgroupPath(in.Pod.GetLinux().GetCgroupParent(), in.ID, in.Systemd)
 	return err

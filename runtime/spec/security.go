@@ -2,6 +2,7 @@ package spec
 
 import (
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -18,6 +19,15 @@ const DefaultAppArmor = "trivet-default"
 // localhost precedes names of profiles in the deprecated notation.
 const localhost = "localhost/"
 
+// checkPrivileged comes first: a pod says at its start whether any of its
+// containers may be privileged.
+func checkPrivileged(in *Input, _ *specs.Spec) error {
+	if in.security().GetPrivileged() && !in.podSecurity().GetPrivileged() {
+		return invalid("linux.security_context.privileged", true, "is not allowed: the pod is not privileged")
+	}
+	return nil
+}
+
 // setPaths masks what the request says, and nothing if it says nothing: the
 // kubelet sends the defaults for pods that do not ask for an unmasked /proc.
 func setPaths(in *Input, s *specs.Spec) error {
@@ -26,7 +36,7 @@ func setPaths(in *Input, s *specs.Spec) error {
 	case sc.GetPrivileged():
 		s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
 	case !in.Runtime.DisableProcMount:
-		s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = sc.GetMaskedPaths(), sc.GetReadonlyPaths()
+		s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = slices.Clone(sc.GetMaskedPaths()), slices.Clone(sc.GetReadonlyPaths())
 	}
 	return nil
 }
@@ -34,17 +44,11 @@ func setPaths(in *Input, s *specs.Spec) error {
 // setSecurity sets what Linux security modules and seccomp enforce.
 func setSecurity(in *Input, s *specs.Spec) error {
 	sc := in.security()
-	if sc.GetPrivileged() {
-		if !in.podSecurity().GetPrivileged() {
-			return invalid("linux.security_context.privileged", true, "is not allowed: the pod is not privileged")
-		}
-		s.Linux.Seccomp, s.Process.ApparmorProfile = nil, ""
-	}
 	s.Linux.MountLabel, s.Process.SelinuxLabel = in.SELinux.MountLabel, in.SELinux.ProcessLabel
 	if sc.GetPrivileged() {
-		s.Process.SelinuxLabel = ""
+		s.Linux.Seccomp, s.Process.ApparmorProfile, s.Process.SelinuxLabel = nil, "", ""
 	}
-	//nolint:staticcheck // old clients only know the deprecated fields
+	//lint:ignore SA1019 old clients only know the deprecated fields
 	seccompPath, appArmor := sc.GetSeccompProfilePath(), sc.GetApparmorProfile()
 	request := seccompRequest{
 		profile: sc.GetSeccomp(), path: seccompPath, unset: in.Runtime.UnsetSeccompProfile,

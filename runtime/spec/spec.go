@@ -64,7 +64,7 @@ func Build(in Input) (*specs.Spec, error) {
 		return nil, err
 	}
 	steps := []step{
-		setProcess, setNamespaces, setMounts, setDevices, setCapabilities,
+		checkPrivileged, setProcess, setNamespaces, setMounts, setDevices, setCapabilities,
 		setPaths, setSecurity, setResources, setCgroup, setAnnotations, setCDI,
 	}
 	for _, apply := range steps {
