@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+
+	"github.com/trivet-cri/trivet/internal/config"
 )
 
 // StageOptions describe a stage.
@@ -12,7 +14,8 @@ type StageOptions struct {
 	Dir      string // all files; short, for sockets are made below it
 	Baseline bool   // the built-in CRI plugin in the place of Trivet
 	Jaeger   bool
-	Progress func(string) // told each step; may be nil
+	Progress func(string)         // told each step; may be nil
+	Edit     func(*config.Config) // changes Trivet's configuration; may be nil
 }
 
 // Stage is a lab with one CRI on it, Trivet's or the baseline's.
@@ -49,7 +52,7 @@ func StartStage(ctx context.Context, options StageOptions) (*Stage, error) {
 		stage.cri, err = StartBaseline(ctx, lab)
 	} else {
 		progress("starting Trivet")
-		stage.Group, err = StartGroup(ctx, lab, GroupOptions{Dir: filepath.Join(options.Dir, "trivet"), BinDir: binaries})
+		stage.Group, err = StartGroup(ctx, lab, GroupOptions{Dir: filepath.Join(options.Dir, "trivet"), BinDir: binaries, Edit: options.Edit})
 	}
 	if err != nil {
 		return nil, errors.Join(err, lab.Stop())

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/trivet-cri/trivet/tests/harness"
+)
+
+// damage is what the kills have done.
+type damage struct {
+	kills      int
+	pods       int // started, and gone, or never to be started
+	containers int // not running any more, or with another process
+	log        harness.Loss
+	refused    int
+	left       int
+	notes      []string // one for each thing that was lost
+}
+
+func (d *damage) note(format string, args ...any) {
+	d.notes = append(d.notes, fmt.Sprintf(format, args...))
+}
+
+// addLog adds the judgement of one container's log. A torn line is lost.
+func (d *damage) addLog(name string, loss harness.Loss) {
+	d.log.Lines += loss.Lines
+	d.log.Lost += loss.Lost + loss.Torn
+	d.log.Twice += loss.Twice
+	if err := loss.Complete(); err != nil {
+		d.note("container %s: %v", name, err)
+	}
+}
+
+// any tells whether anything was lost.
+func (d *damage) any() bool {
+	return d.pods+d.containers+d.log.Lost+d.log.Twice+d.refused+d.left > 0
+}
+
+// String is the closing line.
+func (d *damage) String() string {
+	return fmt.Sprintf("faults: %d kills, %d pods lost, %d containers stopped, %d log lines lost, %d twice, %d calls refused, %d left behind",
+		d.kills, d.pods, d.containers, d.log.Lost, d.log.Twice, d.refused, d.left)
+}

@@ -1,0 +1,136 @@
+// Faults kills parts of Trivet at random instants under load and counts what
+// was lost.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/trivet-cri/trivet/tests/harness"
+)
+
+const usage = `usage: tools/faults NAME [FLAG...]
+
+Kills a part of Trivet with SIGKILL at random instants, over and over, while
+pods start and stop, containers write their logs and clients connect. Ends with
+the line
+  faults: N kills, N pods lost, N containers stopped, N log lines lost, N twice, N calls refused, N left behind
+and succeeds if everything but the kills is 0.
+
+names:
+  runtime, streamer, netsync   that member
+  launcher                     the launcher, which is then started again
+  group                        all three members at the same instant
+  log                          the streamer, while containers write flat out
+
+flags:
+  --kills N   how many kills (default 20)
+  --seed N    seed of the instants (default: random, printed)
+  --help      this text
+`
+
+// names are the kinds of faults.
+var names = []string{"runtime", "streamer", "netsync", "launcher", "group", "log"}
+
+// options are the arguments.
+type options struct {
+	name  string
+	kills int
+	seed  uint64
+}
+
+func main() {
+	opts, err := parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		fmt.Print(usage)
+		return
+	}
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "faults: %v\n\n%s", err, usage)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
+	err = run(ctx, opts)
+	stop()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "faults: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (*options, error) {
+	if len(args) == 0 {
+		return nil, errors.New("which fault?")
+	}
+	opts := &options{name: args[0]}
+	if opts.name == "--help" || opts.name == "-h" {
+		return nil, flag.ErrHelp
+	}
+	if !slices.Contains(names, opts.name) {
+		return nil, fmt.Errorf("no fault is called %q; there are %s", opts.name, strings.Join(names, ", "))
+	}
+	flags := flag.NewFlagSet(opts.name, flag.ContinueOnError)
+	flags.Usage = func() {}
+	flags.IntVar(&opts.kills, "kills", 20, "")
+	flags.Uint64Var(&opts.seed, "seed", rand.Uint64(), "")
+	if err := flags.Parse(args[1:]); err != nil {
+		return nil, err
+	}
+	if flags.NArg() > 0 || opts.kills < 1 {
+		return nil, errors.New("--kills must be positive, and nothing may follow the flags")
+	}
+	return opts, nil
+}
+
+func run(ctx context.Context, opts *options) (err error) {
+	dir, err := os.MkdirTemp("", "trivet-faults-")
+	if err != nil {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	progress("building the lab's parts")
+	if err := harness.BuildLab(ctx, os.Stderr); err != nil {
+		return err
+	}
+	stage, err := harness.StartStage(ctx, harness.StageOptions{Dir: dir, Progress: func(text string) { progress("%s", text) }})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		err = errors.Join(err, stage.Stop())
+		if err != nil {
+			progress("the logs are in %s", dir)
+			return
+		}
+		_ = os.RemoveAll(dir)
+	}()
+	if _, err := stage.CRI().Pull(ctx, harness.Busybox); err != nil {
+		return err
+	}
+	damage, err := attack(ctx, stage.Group, opts)
+	if err != nil {
+		return err
+	}
+	for _, note := range damage.notes {
+		fmt.Println(note)
+	}
+	fmt.Println(damage)
+	if damage.any() {
+		return fmt.Errorf("something was lost; seed %d; log %s", opts.seed, filepath.Join(dir, "trivet", "trivet.log"))
+	}
+	return nil
+}
+
+func progress(format string, args ...any) {
+	fmt.Fprintf(os.Stderr, "[%s] %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+}
