@@ -88,15 +88,24 @@ func (thisMachine) LoadAppArmor(profile string) error {
 		return fmt.Errorf("list AppArmor profiles: %w", err)
 	}
 	defer loaded.Close()
-	lines := bufio.NewScanner(loaded)
-	for lines.Scan() {
-		// Each line is "name (mode)"; names may have spaces.
-		if i := strings.LastIndex(lines.Text(), " ("); i >= 0 && lines.Text()[:i] == profile {
-			return nil
-		}
-	}
-	if err := lines.Err(); err != nil {
+	found, err := listsProfile(loaded, profile)
+	if err != nil {
 		return fmt.Errorf("list AppArmor profiles: %w", err)
 	}
-	return fmt.Errorf("AppArmor profile %q is not loaded: %w", profile, errdefs.ErrNotFound)
+	if !found {
+		return fmt.Errorf("AppArmor profile %q is not loaded: %w", profile, errdefs.ErrNotFound)
+	}
+	return nil
+}
+
+// listsProfile looks for a name in lines of "name (mode)". Names may have
+// spaces.
+func listsProfile(list io.Reader, profile string) (bool, error) {
+	lines := bufio.NewScanner(list)
+	for lines.Scan() {
+		if i := strings.LastIndex(lines.Text(), " ("); i >= 0 && lines.Text()[:i] == profile {
+			return true, nil
+		}
+	}
+	return false, lines.Err()
 }
