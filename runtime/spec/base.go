@@ -2,7 +2,6 @@ package spec
 
 import (
 	"encoding/json"
-	"fmt"
 	"path"
 	"slices"
 
@@ -28,7 +27,7 @@ func start(base *specs.Spec, host *Host) (*specs.Spec, error) {
 	}
 	s, err := clone(base)
 	if err != nil {
-		return nil, fmt.Errorf("copy base_runtime_spec: %w", err)
+		return nil, err
 	}
 	if s.Process == nil {
 		s.Process = &specs.Process{Cwd: "/"}
@@ -46,7 +45,6 @@ func start(base *specs.Spec, host *Host) (*specs.Spec, error) {
 		s.Root = &specs.Root{}
 	}
 	s.Root.Path = rootfs
-	s.Process.NoNewPrivileges = false // only the request decides
 	s.Process.Capabilities.Ambient = nil
 	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return path.Clean(m.Destination) == "/run" })
 	for _, key := range groupingAnnotations {

@@ -160,7 +160,7 @@ func pause() spec.PauseInput {
 		ID: in.PodID, Pod: in.Pod,
 		Image:     ocispec.ImageConfig{Entrypoint: []string{"/pause"}, Env: []string{"PATH=/bin"}, User: "65535:65535"},
 		ImageName: "registry.k8s.io/pause:3.10.2",
-		Handler:   in.Handler, HandlerName: in.HandlerName, Runtime: in.Runtime,
+		Handler:   in.Handler, Runtime: in.Runtime,
 		Namespaces: in.Namespaces,
 		Files:      in.Files,
 		User:       users.Resolved{UID: 65535, GID: 65535, AdditionalGIDs: []uint32{65535}},

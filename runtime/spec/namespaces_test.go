@@ -160,6 +160,9 @@ func TestUserNamespaceRefused(t *testing.T) {
 		"other range": {func(in *spec.Input) {
 			security(in).NamespaceOptions.UsernsOptions = &runtimeapi.UserNamespace{Uids: ids(1, 65536), Gids: ids(655360, 65536)}
 		}, "differs from the pod's"},
+		"other group range": {func(in *spec.Input) {
+			security(in).NamespaceOptions.UsernsOptions = &runtimeapi.UserNamespace{Uids: ids(655360, 65536), Gids: ids(1, 65536)}
+		}, "differs from the pod's"},
 		"no mappings": {func(in *spec.Input) { both(in, &runtimeapi.UserNamespace{}) }, "needs one uid and one gid mapping"},
 		"two mappings": {func(in *spec.Input) {
 			both(in, &runtimeapi.UserNamespace{Uids: append(ids(1, 1), ids(2, 1)...), Gids: ids(1, 1)})

@@ -27,10 +27,9 @@ type PauseInput struct {
 	Image     ocispec.ImageConfig
 	ImageName string
 
-	Handler     config.Handler
-	HandlerName string
-	Runtime     config.Runtime
-	Systemd     bool
+	Handler config.Handler
+	Runtime config.Runtime
+	Systemd bool
 
 	// Namespaces to join. An empty one is the host's if the pod asked for
 	// NODE, and else one that the pause container makes and holds.

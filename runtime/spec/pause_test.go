@@ -26,6 +26,10 @@ func TestPauseNamespaces(t *testing.T) {
 			func(in *spec.PauseInput, _ *runtimeapi.NamespaceOption) { in.Namespaces = spec.Namespaces{} },
 			"new", "new", "new", "new", "web-0",
 		},
+		"host's by path": {
+			func(_ *spec.PauseInput, o *runtimeapi.NamespaceOption) { o.Network, o.Ipc = modeNode, modeNode },
+			"/run/trivet/pods/b/net", "/run/trivet/pods/b/uts", "/run/trivet/pods/b/ipc", "new", "",
+		},
 		"host's": {
 			func(in *spec.PauseInput, o *runtimeapi.NamespaceOption) {
 				in.Namespaces = spec.Namespaces{}

@@ -148,6 +148,11 @@ func TestSharesNothing(t *testing.T) {
 	first.Linux.Seccomp.DefaultAction = specs.ActLog
 	first.Linux.Seccomp.Syscalls = append(first.Linux.Seccomp.Syscalls, specs.LinuxSyscall{Names: []string{"x"}})
 	second := build(t, in)
+	second.Linux.Seccomp.Syscalls = append(second.Linux.Seccomp.Syscalls, specs.LinuxSyscall{Names: []string{"y"}})
+	if last := first.Linux.Seccomp.Syscalls[len(first.Linux.Seccomp.Syscalls)-1]; last.Names[0] != "x" {
+		t.Fatal("what one spec adds to the seccomp profile overwrites what another added")
+	}
+	second = build(t, in)
 	if second.Process.Args[0] != "a" || second.Process.Env[0] == "X=x" || second.Process.Capabilities.Bounding[0] == "CAP_X" ||
 		second.Mounts[0].Options[0] == "x" || second.Linux.MaskedPaths[0] == "/x" ||
 		second.Linux.Seccomp.DefaultAction == specs.ActLog || len(second.Linux.Seccomp.Syscalls) == len(first.Linux.Seccomp.Syscalls) {

@@ -37,7 +37,7 @@ type Input struct {
 	ImageName string // reference for annotations
 
 	Handler     config.Handler
-	HandlerName string
+	HandlerName string // for messages
 	Runtime     config.Runtime
 	Systemd     bool // cgroups are made through systemd
 
@@ -61,7 +61,7 @@ type step func(*Input, *specs.Spec) error
 func Build(in Input) (*specs.Spec, error) {
 	s, err := start(in.Base, &in.Host)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("copy base_runtime_spec of handler %q: %w", in.HandlerName, err)
 	}
 	steps := []step{
 		checkPrivileged, setProcess, setNamespaces, setMounts, setDevices, setCapabilities,
