@@ -45,14 +45,13 @@ func pullFailure(ref string, err error) error {
 	detail := redact(err.Error())
 	kind := errdefs.Resolve(err)
 	switch {
-	case errors.Is(kind, errdefs.ErrUnavailable):
-		// Not the registry: containerd itself, or a blob that someone else writes.
-		return &failure{fmt.Sprintf("pull %q: %s", ref, detail), kind}
 	case errors.Is(kind, errdefs.ErrNotFound):
 		return &failure{fmt.Sprintf("pull %q: image not found: %s", ref, detail), kind}
 	case contains(detail, refused):
 		return &failure{fmt.Sprintf("pull %q: the registry refuses access, check the credentials: %s", ref, detail), errdefs.ErrUnauthenticated}
 	case errors.Is(kind, errdefs.ErrUnknown) && contains(detail, unreachable):
+		// Other kinds are not the registry's: containerd that is away is
+		// unavailable too, and its connection refused.
 		return &failure{fmt.Sprintf("%s: pull %q: %s", crierrors.ErrRegistryUnavailable, ref, detail), crierrors.ErrRegistryUnavailable}
 	case errors.Is(kind, errdefs.ErrUnknown):
 		kind = nil

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -134,6 +133,10 @@ func TestStopEndsPulls(t *testing.T) {
 		if _, err := service.Pull(t.Context(), app, nil, nil, ""); !errdefs.IsUnavailable(err) {
 			t.Errorf("a pull after the service's end: %v", err)
 		}
+		synctest.Wait()
+		if got := len(store.Transfers()); got != 1 {
+			t.Errorf("%d transfers, the last begun after the service's end", got)
+		}
 	})
 }
 
@@ -217,44 +220,49 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// A pull whose layers wait for their turn is not blamed while others move.
-func TestWatchdogSparesQueuedPulls(t *testing.T) {
+// A pull whose layers wait for their turn is not blamed while others move; one
+// whose own download stands still is.
+func TestWatchdogBesideOtherPulls(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		const second = "registry.example/second:1"
-		store := registry(nil)
-		store.Serve(second, imagetest.NewContent("second"))
-		var free atomic.Bool
-		store.OnTransfer = func(ctx context.Context, order engine.ImageTransfer, progress func(transfer.Progress)) error {
-			if order.Ref == second {
-				progress(report("waiting", 0))
-				for !free.Load() {
-					if sleep(ctx, time.Second) {
+	const busy = 15 * time.Minute // how long the other pull moves
+	for name, c := range map[string]struct {
+		event    string
+		from, to time.Duration // when it is given up
+	}{
+		"waits for its turn": {"waiting", busy, busy + 2*time.Minute},
+		"stands still":       {"downloading", time.Minute, 2 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				const second = "registry.example/second:1"
+				store := registry(nil)
+				store.OnTransfer = func(ctx context.Context, order engine.ImageTransfer, progress func(transfer.Progress)) error {
+					if order.Ref == second {
+						progress(report(c.event, 0))
+						<-ctx.Done()
 						return ctx.Err()
 					}
+					for done := range int64(busy / (30 * time.Second)) {
+						progress(report("downloading", done))
+						time.Sleep(30 * time.Second)
+					}
+					return nil
 				}
-				<-ctx.Done() // its turn has come, and nothing happens
-				return ctx.Err()
-			}
-			for done := range int64(30) {
-				progress(report("downloading", done))
-				time.Sleep(30 * time.Second)
-			}
-			free.Store(true)
-			return nil
-		}
-		service := newService(t, store, func(c *config.Image) { c.PullProgressTimeout = config.Duration(time.Minute) })
-		defer start(t, service)()
-		begin := time.Now()
-		slow, queued := pullAsync(t.Context(), service, app, nil), pullAsync(t.Context(), service, second, nil)
-		if got := <-slow; got.err != nil {
-			t.Errorf("the pull that moves: %v", got.err)
-		}
-		got := <-queued
-		if took := time.Since(begin); !errors.Is(got.err, context.DeadlineExceeded) || took < 15*time.Minute || took > 17*time.Minute {
-			t.Errorf("the pull that waits, after %s: %v", took, got.err)
-		}
-	})
+				service := newService(t, store, func(c *config.Image) { c.PullProgressTimeout = config.Duration(time.Minute) })
+				defer start(t, service)()
+				begin := time.Now()
+				moving := pullAsync(t.Context(), service, app, nil)
+				_, err := service.Pull(t.Context(), second, nil, nil, "")
+				if took := time.Since(begin); !errors.Is(err, context.DeadlineExceeded) || took < c.from || took > c.to {
+					t.Errorf("after %s: %v", took, err)
+				}
+				if got := <-moving; got.err != nil {
+					t.Errorf("the pull that moves: %v", got.err)
+				}
+			})
+		})
+	}
 }
 
 func TestPullOrder(t *testing.T) {

@@ -24,9 +24,9 @@ const (
 	// listEvery is the pause between full listings, which repair whatever
 	// events did not tell, for example that missing content has arrived.
 	listEvery = time.Minute
-	// retryMin and retryMax bound the pause before a new subscription.
-	retryMin = 100 * time.Millisecond
-	retryMax = 5 * time.Second
+	// retryFirst and retryLast bound the pause before a new subscription.
+	retryFirst = 100 * time.Millisecond
+	retryLast  = 5 * time.Second
 )
 
 // emptyConfig is the config of OCI artifacts that are no images. All of them
@@ -68,9 +68,9 @@ func (s *Service) Load(ctx context.Context) error {
 
 // follow keeps the index as containerd is, until ctx ends.
 func (s *Service) follow(ctx context.Context) error {
-	pause := retryMin
+	pause := retryFirst
 	for {
-		err := s.watch(ctx, func() { pause = retryMin })
+		err := s.watch(ctx, func() { pause = retryFirst })
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -78,7 +78,7 @@ func (s *Service) follow(ctx context.Context) error {
 		if !sleep(ctx, pause) {
 			return ctx.Err()
 		}
-		pause = min(2*pause, retryMax)
+		pause = min(2*pause, retryLast)
 	}
 }
 

@@ -26,6 +26,9 @@ func TestResolve(t *testing.T) {
 	store.Import("quay.io/copy/app:stable", app)
 	store.Import(app.ID(), app) // as containerd's CRI plugin names it
 	store.Import("tool:2", tool)
+	// Looks like an id, were it not for the repository.
+	decoy := strings.Repeat("12", 32)
+	store.Import("docker.io/library/sha256:"+decoy, tool)
 	service := newService(t, store)
 	digits := strings.TrimPrefix(app.ID(), "sha256:")
 	for ref, want := range map[string]imagetest.Content{
@@ -49,6 +52,7 @@ func TestResolve(t *testing.T) {
 		digits + "0":                {},
 		"sha256:" + digits[:6]:      {},
 		sum:                         {},
+		"sha256:" + decoy:           {},
 		"Not A Name":                {},
 	} {
 		found, err := service.Resolve(t.Context(), ref)

@@ -1,6 +1,8 @@
 package image_test
 
 import (
+	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -48,6 +50,53 @@ func TestUsage(t *testing.T) {
 		chain := imagetest.NewContent("app").ChainID()
 		if writable, committed := store.Measured("container"), store.Measured(chain); writable != 4 || committed != 1 {
 			t.Errorf("measured the container's snapshot %d times, the image's %d times", writable, committed)
+		}
+	})
+}
+
+// A snapshotter that does not answer keeps its figures, and the others go on.
+func TestUsageOfSnapshotterThatFails(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var failing atomic.Pointer[string]
+		store := imagetest.NewStore()
+		store.OnList = func(snapshotter string) error {
+			if name := failing.Load(); name != nil && *name == snapshotter {
+				return errors.New("no answer")
+			}
+			return nil
+		}
+		fail := func(name string) { failing.Store(&name) }
+		fail("overlayfs")
+		service := newService(t, store)
+		defer start(t, service)()
+		if _, err := service.FsInfo(t.Context()); !errdefs.IsUnavailable(err) {
+			t.Errorf("without the first snapshotter's figures: %v", err)
+		}
+		inodes := func() (first, second uint64) {
+			t.Helper()
+			time.Sleep(11 * time.Second)
+			synctest.Wait()
+			systems, err := service.FsInfo(t.Context())
+			if err != nil || len(systems) != 2 {
+				t.Fatalf("%v, %v", systems, err)
+			}
+			return systems[0].Inodes, systems[1].Inodes
+		}
+		fail("")
+		store.Prepare("native", "one")
+		if first, second := inodes(); first != 0 || second != 3 {
+			t.Errorf("inodes: %d and %d", first, second)
+		}
+		fail("native")
+		store.Prepare("native", "two")
+		store.Prepare("overlayfs", "three")
+		if first, second := inodes(); first != 3 || second != 3 {
+			t.Errorf("while one fails, inodes: %d and %d", first, second)
+		}
+		fail("")
+		if first, second := inodes(); first != 3 || second != 6 {
+			t.Errorf("afterwards, inodes: %d and %d", first, second)
 		}
 	})
 }

@@ -163,6 +163,11 @@ func (s *Store) UnpackImage(_ context.Context, name engine.ImageName, snapshotte
 
 // ListSnapshots is part of image.Store.
 func (s *Store) ListSnapshots(_ context.Context, snapshotter string) ([]snapshots.Info, error) {
+	if s.OnList != nil {
+		if err := s.OnList(snapshotter); err != nil {
+			return nil, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Collect(maps.Values(s.snapshots[snapshotter])), nil

@@ -33,6 +33,9 @@ type Store struct {
 	OnTransfer func(ctx context.Context, t engine.ImageTransfer, progress func(transfer.Progress)) error
 	// FetchOnly are snapshotters for which the transfer service is not set up.
 	FetchOnly []string
+	// OnList, if not nil, is called for each listing of snapshots. Its error is
+	// that of the listing.
+	OnList func(snapshotter string) error
 
 	mu        sync.Mutex
 	registry  map[string]Content          // by reference
