@@ -1,0 +1,112 @@
+// Package engine is the streamer's way to containerd: processes beside a
+// container's own, and its terminal.
+//
+// It uses the raw task and container services, because an exec is short and
+// each round trip shows. Nothing waits for containerd at start: a call made
+// while containerd is away fails with errdefs.ErrUnavailable and names the
+// socket, and the next one works as soon as containerd is back.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	containersapi "github.com/containerd/containerd/api/services/containers/v1"
+	tasksapi "github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+)
+
+const (
+	// maxMessage is containerd's own limit of a message in bytes.
+	maxMessage = 16 << 20
+	// waitMethod is the one call that lasts as long as a process runs.
+	waitMethod = "/containerd.services.tasks.v1.Tasks/Wait"
+)
+
+// Engine talks to one containerd, in one of its namespaces. It is safe for
+// concurrent use.
+type Engine struct {
+	socket     string
+	namespace  string
+	timeout    time.Duration
+	conn       *grpc.ClientConn
+	containers containersapi.ContainersClient
+	tasks      tasksapi.TasksClient
+	templates  templates
+}
+
+// New returns an engine for the containerd at socket. timeout is the deadline
+// of a call whose context has none. It does not connect; Close it.
+func New(socket, namespace string, timeout time.Duration) (*Engine, error) {
+	e := &Engine{socket: socket, namespace: namespace, timeout: timeout}
+	conn, err := grpc.NewClient("unix://"+socket,
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithStatsHandler(otelgrpc.NewClientHandler()),
+		grpc.WithChainUnaryInterceptor(e.call),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage), grpc.MaxCallSendMsgSize(maxMessage)),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: time.Second},
+			MinConnectTimeout: 2 * time.Second,
+		}),
+	)
+	if err != nil {
+		return nil, fmt.Errorf("connect to containerd at %s: %w", socket, err)
+	}
+	e.conn = conn
+	e.containers = containersapi.NewContainersClient(conn)
+	e.tasks = tasksapi.NewTasksClient(conn)
+	return e, nil
+}
+
+// Close ends the connection; calls under way fail.
+func (e *Engine) Close() error { return e.conn.Close() }
+
+// call puts every call into the namespace, gives it a deadline and maps its
+// error to an errdefs kind.
+func (e *Engine) call(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	ctx = metadata.AppendToOutgoingContext(ctx, "containerd-namespace", e.namespace)
+	if _, ok := ctx.Deadline(); !ok && method != waitMethod {
+		limited, cancel := context.WithTimeout(ctx, e.timeout)
+		defer cancel()
+		ctx = limited
+	}
+	err := errgrpc.ToNative(invoke(ctx, method, req, reply, cc, opts...))
+	if errdefs.IsUnavailable(err) {
+		return fmt.Errorf("containerd at %s: %w", e.socket, err)
+	}
+	return err
+}
+
+// awaitBack retries fn as long as containerd cannot be reached: the process
+// that is asked about belongs to a shim, which outlives a restart of
+// containerd. It gives up with ctx, or when containerd stays away.
+func awaitBack(ctx context.Context, fn func() error) error {
+	const patience, pause = 2 * time.Minute, 200 * time.Millisecond
+	var away time.Time // since when every call has failed at once
+	for {
+		begun := time.Now()
+		err := fn()
+		if !errdefs.IsUnavailable(err) {
+			return err
+		}
+		if away.IsZero() || time.Since(begun) > time.Second {
+			away = time.Now()
+		}
+		if time.Since(away) > patience {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return errors.Join(ctx.Err(), err)
+		case <-time.After(pause):
+		}
+	}
+}

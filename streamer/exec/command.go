@@ -1,0 +1,124 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/trivet-cri/trivet/internal/telemetry"
+	"github.com/trivet-cri/trivet/streamer/engine"
+)
+
+const (
+	// releaseLimit bounds the killing and deleting of one process; then the
+	// janitor goes on.
+	releaseLimit = 10 * time.Second
+	// killLimit bounds the wait for a killed process's exit.
+	killLimit = 5 * time.Second
+)
+
+// command is a process in a container, with its FIFOs.
+type command struct {
+	x       *Execs
+	process engine.Process
+	pipes   *pipes
+	pid     uint32 // 0 until it runs
+	asked   bool   // containerd may know the process
+	exited  bool
+}
+
+// launch starts a command. On success the caller must call release.
+func (x *Execs) launch(ctx context.Context, container string, args []string, want wanted, terminal bool) (*command, error) {
+	if err := x.enter(); err != nil {
+		return nil, err
+	}
+	c := &command{x: x, process: newProcess(container)}
+	err := telemetry.Span(ctx, "start command", func(ctx context.Context) error {
+		return c.start(ctx, args, want, terminal)
+	})
+	if err != nil {
+		c.release(ctx)
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *command) start(ctx context.Context, args []string, want wanted, terminal bool) error {
+	dir := c.x.own.dir(c.process)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return fmt.Errorf("make directory of FIFOs: %w", err)
+	}
+	var err error
+	if c.pipes, err = openPipes(dir, want); err != nil {
+		return err
+	}
+	c.asked = true
+	if err := c.x.engine.Exec(ctx, c.process, engine.Command{
+		Args: args, Terminal: terminal,
+		Stdin: c.pipes.path("stdin", want.stdin), Stdout: c.pipes.path("stdout", want.stdout), Stderr: c.pipes.path("stderr", want.stderr),
+	}); err != nil {
+		return err
+	}
+	if c.pid, err = c.x.engine.Start(ctx, c.process); err != nil {
+		return err
+	}
+	return c.pipes.connected(want)
+}
+
+// wait returns the exit code.
+func (c *command) wait(ctx context.Context) (uint32, error) {
+	code, err := c.x.engine.Wait(ctx, c.process)
+	if err == nil {
+		c.exited = true
+	}
+	return code, err
+}
+
+// release ends the command, if it still runs, and removes what there is of
+// it. What fails is left to the janitor.
+func (c *command) release(ctx context.Context) {
+	defer c.x.live.Done()
+	if c.pipes != nil {
+		c.pipes.close()
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
+	defer cancel()
+	if c.asked {
+		if err := c.x.end(ctx, c.process, c.pid, c.exited); err != nil {
+			c.x.log.WarnContext(ctx, "command is left over, will try again", "container", c.process.Container, "exec", c.process.ID, "error", err)
+			c.x.leave(c.process, c.pid)
+			return
+		}
+	}
+	if err := os.RemoveAll(c.x.own.dir(c.process)); err != nil {
+		c.x.log.WarnContext(ctx, "directory of FIFOs is left over", "container", c.process.Container, "error", err)
+	}
+}
+
+// end kills and deletes a process. pid is 0 if not known.
+func (x *Execs) end(ctx context.Context, p engine.Process, pid uint32, exited bool) error {
+	if exited {
+		return x.engine.Delete(ctx, p)
+	}
+	if pid == 0 {
+		pid, _ = x.engine.Pid(ctx, p) // not found, or Kill will say what is wrong
+	}
+	killTree(p.Container, int(pid))
+	killErr := x.engine.Kill(ctx, p)
+	if killErr == nil && pid != 0 {
+		waiting, cancel := context.WithTimeout(ctx, killLimit)
+		defer cancel()
+		if _, err := x.engine.Wait(waiting, p); err != nil && !errdefs.IsNotFound(err) {
+			killErr = err
+		}
+	}
+	// A process that cannot be killed because it never ran can be deleted.
+	if err := x.engine.Delete(ctx, p); err != nil {
+		return errors.Join(killErr, err)
+	}
+	return nil
+}

@@ -1,0 +1,118 @@
+package exec
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/trivet-cri/trivet/streamer/engine"
+)
+
+// retryPause is between two attempts to release what is left.
+const retryPause = 5 * time.Second
+
+// wake makes the janitor look soon.
+func (x *Execs) wake() {
+	select {
+	case x.poke <- struct{}{}:
+	default:
+	}
+}
+
+// janitor sweeps at start and whenever something was left, until ctx ends.
+func (x *Execs) janitor(ctx context.Context) {
+	x.wake()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-x.poke:
+		}
+		if err := x.sweep(ctx); err != nil && ctx.Err() == nil {
+			x.log.WarnContext(ctx, "commands are left over, will try again", "error", err)
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(retryPause):
+				x.wake()
+			}
+		}
+	}
+}
+
+// sweep releases the commands of streamers that have died, and those of this
+// one whose release has failed.
+func (x *Execs) sweep(ctx context.Context) error {
+	entries, err := os.ReadDir(x.root)
+	if err != nil {
+		return fmt.Errorf("read directory of exec FIFOs: %w", err)
+	}
+	var failed []error
+	for _, entry := range entries {
+		path := filepath.Join(x.root, entry.Name())
+		if path == x.own.path {
+			continue
+		}
+		dead, err := takeInstance(path)
+		if err == nil && dead != nil {
+			err = errors.Join(x.empty(ctx, dead), dead.close())
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(append(failed, x.retry(ctx))...)
+}
+
+// empty releases everything of a dead streamer.
+func (x *Execs) empty(ctx context.Context, dead *instance) error {
+	processes, err := dead.processes()
+	if err != nil {
+		return err
+	}
+	var failed []error
+	for _, p := range processes {
+		limited, cancel := context.WithTimeout(ctx, releaseLimit)
+		err := x.end(limited, p, 0, false)
+		cancel()
+		if err == nil {
+			x.log.InfoContext(ctx, "removed a dead streamer's command", "container", p.Container, "exec", p.ID)
+			err = os.RemoveAll(dead.dir(p))
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+// leave gives a process of this streamer to the janitor.
+func (x *Execs) leave(p engine.Process, pid uint32) {
+	x.mu.Lock()
+	x.left[p] = pid
+	x.mu.Unlock()
+	x.wake()
+}
+
+// retry tries again to release what this streamer has left.
+func (x *Execs) retry(ctx context.Context) error {
+	x.mu.Lock()
+	left := maps.Clone(x.left)
+	x.mu.Unlock()
+	var failed []error
+	for p, pid := range left {
+		limited, cancel := context.WithTimeout(ctx, releaseLimit)
+		err := x.end(limited, p, pid, false)
+		cancel()
+		if err == nil {
+			err = os.RemoveAll(x.own.dir(p))
+		}
+		if err == nil {
+			x.mu.Lock()
+			delete(x.left, p)
+			x.mu.Unlock()
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}

@@ -1,0 +1,128 @@
+package exec
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+)
+
+// pipeSize is asked for FIFOs of sessions, in bytes; the kernel may refuse.
+const pipeSize = 256 << 10
+
+// wanted says which streams a command has.
+type wanted struct{ stdin, stdout, stderr bool }
+
+// pipes are the FIFOs of one command, opened without ever waiting for the
+// shim's side.
+type pipes struct {
+	dir                   string
+	stdin, stdout, stderr *os.File
+	// keepers are second ends: a FIFO's reader sees no end before the shim
+	// has come, and its writer can open it.
+	keepers []*os.File
+}
+
+// openPipes makes the FIFOs in dir, which exists. After an error close must
+// still be called.
+func openPipes(dir string, want wanted) (*pipes, error) {
+	p := &pipes{dir: dir}
+	for _, stream := range []struct {
+		name string
+		ask  bool
+		into **os.File
+		flag int
+	}{
+		// A writer that has no reader yet cannot open; one that reads and writes can.
+		{"stdin", want.stdin, nil, os.O_RDWR},
+		{"stdout", want.stdout, &p.stdout, os.O_RDONLY},
+		{"stderr", want.stderr, &p.stderr, os.O_RDONLY},
+	} {
+		if !stream.ask {
+			continue
+		}
+		if err := p.open(stream.name, stream.flag, stream.into); err != nil {
+			return p, err
+		}
+	}
+	return p, nil
+}
+
+func (p *pipes) open(name string, flag int, into **os.File) error {
+	path := filepath.Join(p.dir, name)
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		return fmt.Errorf("make FIFO %s: %w", path, err)
+	}
+	f, err := os.OpenFile(path, flag|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("open FIFO: %w", err)
+	}
+	if into == nil {
+		p.keepers = append(p.keepers, f)
+		return nil
+	}
+	*into = f
+	keeper, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return fmt.Errorf("open FIFO: %w", err)
+	}
+	p.keepers = append(p.keepers, keeper)
+	return nil
+}
+
+// path is what the shim opens; empty if there is no such stream.
+func (p *pipes) path(name string, ask bool) string {
+	if !ask {
+		return ""
+	}
+	return filepath.Join(p.dir, name)
+}
+
+// connected is called when the shim has opened its ends: from now on the end
+// of either side is seen by the other.
+func (p *pipes) connected(want wanted) error {
+	var err error
+	if want.stdin {
+		// No such device: the command has already ended and the shim has gone.
+		p.stdin, err = os.OpenFile(filepath.Join(p.dir, "stdin"), os.O_WRONLY|unix.O_NONBLOCK, 0)
+		if errors.Is(err, unix.ENXIO) {
+			err = nil
+		}
+	}
+	p.release()
+	if err != nil {
+		return fmt.Errorf("open FIFO: %w", err)
+	}
+	return nil
+}
+
+func (p *pipes) release() {
+	for _, keeper := range p.keepers {
+		_ = keeper.Close()
+	}
+	p.keepers = nil
+}
+
+// enlarge lets the command run ahead of its reader.
+func (p *pipes) enlarge() {
+	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr} {
+		if f == nil {
+			continue
+		}
+		if raw, err := f.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
+		}
+	}
+}
+
+// close may be called more than once, and during reads and writes: they end.
+func (p *pipes) close() {
+	p.release()
+	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr} {
+		if f != nil {
+			_ = f.Close()
+		}
+	}
+}

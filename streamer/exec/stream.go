@@ -1,0 +1,125 @@
+package exec
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"sync"
+
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+)
+
+// Streams are a client's ends. Those not asked for are nil.
+type Streams struct {
+	Stdin          io.Reader
+	Stdout, Stderr io.Writer
+	TTY            bool
+	Resize         <-chan remotecommand.TerminalSize
+}
+
+// Stream runs a command with a client's streams and returns its exit code.
+// When ctx ends the command is killed. The caller must then make reads of
+// Stdin and writes end: Stream waits for the writes, and a last read of Stdin
+// may go on after it has returned.
+// Errors: as Sync, but for the timeout.
+func (x *Execs) Stream(ctx context.Context, r *streamerv1.PrepareExecRequest, s Streams) (int, error) {
+	want := wanted{stdin: s.Stdin != nil, stdout: s.Stdout != nil, stderr: s.Stderr != nil && !s.TTY}
+	c, err := x.launch(ctx, r.GetContainer().GetId(), r.GetCmd(), want, s.TTY)
+	if err != nil {
+		return 0, err
+	}
+	defer c.release(ctx)
+	c.pipes.enlarge()
+	ctx, cancel := context.WithCancel(ctx)
+	var controls sync.WaitGroup
+	defer controls.Wait()
+	defer cancel()
+	if c.pipes.stdin != nil {
+		x.live.Go(func() { c.feed(ctx, s.Stdin) })
+	} else if s.Stdin != nil {
+		x.live.Go(func() { _, _ = io.Copy(io.Discard, s.Stdin) })
+	}
+	if s.TTY && s.Resize != nil {
+		controls.Go(func() { c.resize(ctx, s.Resize) })
+	}
+	return c.run(ctx, s)
+}
+
+// run copies output until the command has exited and its output has ended.
+func (c *command) run(ctx context.Context, s Streams) (int, error) {
+	var outputs []*output
+	var copies sync.WaitGroup
+	if c.pipes.stdout != nil {
+		out := &output{file: c.pipes.stdout}
+		outputs = append(outputs, out)
+		copies.Go(func() { out.copyTo(s.Stdout) })
+	}
+	if c.pipes.stderr != nil {
+		out := &output{file: c.pipes.stderr}
+		outputs = append(outputs, out)
+		copies.Go(func() { out.copyTo(s.Stderr) })
+	}
+	// A slow client has as long as it needs, but only while it is there.
+	stop := context.AfterFunc(ctx, func() {
+		for _, out := range outputs {
+			out.quiet(1)
+		}
+	})
+	defer stop()
+	code, err := c.wait(ctx)
+	if err == nil {
+		for _, out := range outputs {
+			out.quiet(c.x.config.Drain)
+		}
+	} else {
+		c.pipes.close()
+	}
+	copies.Wait()
+	if ctx.Err() != nil {
+		return 0, fmt.Errorf("exec in container %q ended: %w", c.process.Container, context.Cause(ctx))
+	}
+	return int(code), err
+}
+
+// feed copies the client's input and then lets the command see its end. What
+// the command does not read any more is thrown away, so that the client's
+// other frames still arrive.
+func (c *command) feed(ctx context.Context, from io.Reader) {
+	buffer, _ := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(buffer)
+	// Hiding other methods keeps the copy to this buffer.
+	_, err := io.CopyBuffer(struct{ io.Writer }{c.pipes.stdin}, struct{ io.Reader }{from}, buffer[:])
+	_ = c.pipes.stdin.Close()
+	if err != nil {
+		_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{from}, buffer[:])
+		return
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if err := c.x.engine.CloseStdin(ctx, c.process); err != nil && ctx.Err() == nil {
+		c.x.log.WarnContext(ctx, "command does not see the end of its input", "container", c.process.Container, "error", err)
+	}
+}
+
+// resize sets the terminal's size as often as the client does.
+func (c *command) resize(ctx context.Context, sizes <-chan remotecommand.TerminalSize) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case size, ok := <-sizes:
+			if !ok {
+				return
+			}
+			if size.Width == 0 || size.Height == 0 {
+				continue
+			}
+			if err := c.x.engine.Resize(ctx, c.process, size.Width, size.Height); err != nil && ctx.Err() == nil {
+				c.x.log.DebugContext(ctx, "terminal not resized", "container", c.process.Container, "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,166 @@
+// Package forward connects clients to ports in a pod.
+//
+//	client ── stream ── copy ── socket ─┤pod's network namespace├─ server
+//
+// Only the making of the socket happens inside the pod's network namespace;
+// connecting and copying happen outside, on ordinary goroutines. Each
+// direction ends on its own. A connection that fails affects no other.
+package forward
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/trivet-cri/trivet/internal/telemetry"
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+)
+
+// Forwarder opens connections to ports of pods. It is safe for concurrent use.
+type Forwarder struct {
+	own *os.File // this process's network namespace
+}
+
+// New returns a Forwarder. Call it in the process's own namespace, and Close it.
+func New() (*Forwarder, error) {
+	own, err := openNetns("/proc/self/ns/net")
+	if err != nil {
+		return nil, err
+	}
+	return &Forwarder{own}, nil
+}
+
+// Close releases the Forwarder; it must not be used any more.
+func (f *Forwarder) Close() error { return f.own.Close() }
+
+// Check finds what can be wrong with a request before a client comes.
+// Errors: ErrInvalidArgument, ErrNotFound (no such network namespace).
+func (f *Forwarder) Check(r *streamerv1.PreparePortForwardRequest) error {
+	for _, port := range r.GetPorts() {
+		if port < 1 || port > 65535 {
+			return fmt.Errorf("ports: %d is not a port: %w", port, errdefs.ErrInvalidArgument)
+		}
+	}
+	if r.GetNetnsPath() == "" {
+		return nil
+	}
+	namespace, err := openNetns(r.GetNetnsPath())
+	if err != nil {
+		return err
+	}
+	return namespace.Close()
+}
+
+// Dial connects to a port on the loopback of the network namespace at path,
+// IPv4 or IPv6; an empty path is the host's.
+func (f *Forwarder) Dial(ctx context.Context, path string, port int32) (*net.TCPConn, error) {
+	namespace := f.own
+	if path != "" {
+		opened, err := openNetns(path)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = opened.Close() }()
+		namespace = opened
+	}
+	families := []int{unix.AF_INET, unix.AF_INET6}
+	make := makeSockets
+	if namespace != f.own {
+		make = func(families []int) ([]int, error) { return sockets(namespace, f.own, families) }
+	}
+	fds, err := make(families)
+	if err != nil {
+		return nil, err
+	}
+	return connectAny(ctx, fds, uint16(port))
+}
+
+// Stream is a client's end of one connection.
+type Stream struct {
+	io.ReadWriteCloser
+	// HalfClose is true if Close ends only the direction to the client.
+	HalfClose bool
+	// Abort makes a Read of the stream return.
+	Abort func()
+}
+
+// Forward copies between a client and a port until both directions have
+// ended, one has failed, or ctx ends.
+func (f *Forwarder) Forward(ctx context.Context, r *streamerv1.PreparePortForwardRequest, port int32, client Stream) error {
+	if port < 1 || port > 65535 {
+		return fmt.Errorf("%d is not a port: %w", port, errdefs.ErrInvalidArgument)
+	}
+	if len(r.GetPorts()) > 0 && !slices.Contains(r.GetPorts(), port) {
+		return fmt.Errorf("port %d is not among those that were asked for: %w", port, errdefs.ErrPermissionDenied)
+	}
+	var conn *net.TCPConn
+	err := telemetry.Span(ctx, "dial in pod", func(ctx context.Context) (err error) {
+		conn, err = f.Dial(ctx, r.GetNetnsPath(), port)
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("open port %d of pod %q: %w", port, r.GetPodId(), err)
+	}
+	return pipe(ctx, conn, client)
+}
+
+// pipe copies both ways. It owns conn.
+func pipe(ctx context.Context, conn *net.TCPConn, client Stream) error {
+	var once sync.Once
+	var cause error
+	end := func(err error) {
+		once.Do(func() {
+			cause = err
+			_ = conn.Close()
+			client.Abort()
+		})
+	}
+	stop := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
+	var copies sync.WaitGroup
+	copies.Go(func() { // client to pod
+		if err := copyTo(conn, client); err != nil {
+			end(fmt.Errorf("copy to pod: %w", err))
+			return
+		}
+		_ = conn.CloseWrite()
+	})
+	copies.Go(func() { // pod to client
+		if err := copyTo(client, conn); err != nil {
+			end(fmt.Errorf("copy from pod: %w", err))
+			return
+		}
+		if !client.HalfClose {
+			end(nil) // the client cannot be told otherwise that all has come
+			return
+		}
+		_ = client.Close()
+	})
+	copies.Wait()
+	stop()
+	end(nil)
+	if errors.Is(cause, net.ErrClosed) {
+		return nil
+	}
+	return cause
+}
+
+// chunk is the size of a copy, and so of a frame to the client, in bytes.
+const chunk = 64 << 10
+
+var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
+
+func copyTo(to io.Writer, from io.Reader) error {
+	buffer, _ := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(buffer)
+	// Hiding other methods keeps the copy to this buffer.
+	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, buffer[:])
+	return err
+}

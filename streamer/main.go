@@ -1,0 +1,137 @@
+// Command trivet-streamer moves every byte in or out of a container: logs,
+// exec, attach and port-forward.
+//
+// It serves without waiting for containerd: the logs of running containers
+// need it not, and calls that do say that it is away.
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/internal/member"
+	"github.com/trivet-cri/trivet/internal/rpc"
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/streamer/attach"
+	"github.com/trivet-cri/trivet/streamer/engine"
+	"github.com/trivet-cri/trivet/streamer/exec"
+	"github.com/trivet-cri/trivet/streamer/forward"
+	"github.com/trivet-cri/trivet/streamer/pump"
+	"github.com/trivet-cri/trivet/streamer/server"
+	"github.com/trivet-cri/trivet/streamer/service"
+	"github.com/trivet-cri/trivet/streamer/session"
+)
+
+// grace is what calls and sessions under way get when the process is told to
+// stop. It is short: the group's restart waits for it.
+const grace = 3 * time.Second
+
+func main() {
+	member.Main("streamer", "Trivet's logs, exec, attach and port-forward", run)
+}
+
+func run(ctx context.Context, env member.Env) (err error) {
+	cfg := env.Config
+	quiet(env.Log)
+	containerd, err := engine.New(cfg.Containerd.Socket, cfg.Containerd.Namespace, cfg.Containerd.RequestTimeout.Std())
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, containerd.Close()) }()
+	pumps, err := pump.New(filepath.Join(cfg.State, "io"), cfg.Streamer.PipeSize, env.Log)
+	if err != nil {
+		return err
+	}
+	execs, err := exec.New(filepath.Join(cfg.State, "exec"), containerd, exec.Config{
+		OutputLimit: cfg.Streamer.ExecSyncOutputLimit, Drain: cfg.Streamer.ExecSyncDrain.Std(),
+	}, env.Log)
+	if err != nil {
+		return err
+	}
+	forwarder, err := forward.New()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, forwarder.Close()) }()
+	tlsConfig, err := tlsOf(cfg.Streamer, env.Log)
+	if err != nil {
+		return err
+	}
+	streams, err := env.Inherited.TCP("stream", net.JoinHostPort(cfg.Streamer.Address, strconv.Itoa(cfg.Streamer.Port)))
+	if err != nil {
+		return err
+	}
+	socket, err := env.Inherited.Unix("streamer", cfg.StreamerSocket())
+	if err != nil {
+		return errors.Join(err, streams.Close())
+	}
+
+	sessions := new(session.Set)
+	http := server.New(streams, server.Config{
+		IdleTimeout: cfg.Streamer.IdleTimeout.Std(), DrainTimeout: grace, TLS: tlsConfig,
+	}, server.Handlers{
+		Exec: execs, Attach: attach.New(pumps, containerd, env.Log), Forward: forwarder,
+	}, session.NewTokens(time.Now), sessions, env.Log)
+	grpc := rpc.NewServer(env.Log)
+	streamerv1.RegisterStreamerServer(grpc, service.New(pumps, execs, forwarder, http, sessions))
+	env.Log.InfoContext(ctx, "serving streams", "address", streams.Addr().String(), "tls", tlsConfig != nil)
+	return serve(ctx, pumps, execs, http, grpc, socket)
+}
+
+// serve runs everything until ctx ends or something fails. What others stand
+// on ends after them: first the servers, then the commands, then the pumps.
+func serve(ctx context.Context, pumps *pump.Pumps, execs *exec.Execs, http *server.Server, grpc *rpc.Server, socket net.Listener) error {
+	pumping, stopPumps := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopPumps()
+	executing, stopExecs := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopExecs()
+	base, ctx := errgroup.WithContext(ctx)
+	ctx, stop := context.WithCancel(ctx)
+	base.Go(func() error { return early(ctx, "pumps", pumps.Run(pumping)) })
+	base.Go(func() error {
+		defer stopPumps()
+		return early(ctx, "commands", execs.Run(executing))
+	})
+	base.Go(func() error {
+		defer stopExecs()
+		defer stop()
+		servers, ctx := errgroup.WithContext(ctx)
+		servers.Go(func() error { return http.Serve(ctx) })
+		servers.Go(func() error { return grpc.ServeUntil(ctx, socket, grace) })
+		servers.Go(func() error {
+			select {
+			case <-pumps.Resumed():
+				grpc.SetReady()
+			case <-ctx.Done():
+			}
+			return nil
+		})
+		return servers.Wait()
+	})
+	return base.Wait()
+}
+
+// early turns the end of something that should still run into an error.
+func early(ctx context.Context, what string, err error) error {
+	if err == nil && ctx.Err() == nil {
+		return fmt.Errorf("%s ended by themselves", what)
+	}
+	return err
+}
+
+func tlsOf(cfg config.Streamer, log *slog.Logger) (*tls.Config, error) {
+	if !cfg.EnableTLS {
+		return nil, nil
+	}
+	return server.TLS(server.Files{Cert: cfg.TLSCert, Key: cfg.TLSKey, ClientCA: cfg.TLSClientCA}, cfg.Address, log)
+}

@@ -1,0 +1,153 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// bufferSize of a connection, in bytes.
+	bufferSize = 64 << 10
+	// watchInterval is between two looks whether a client is still there.
+	watchInterval = time.Second
+	// goodbye is how long a session that was cut off may take to tell its
+	// client why.
+	goodbye = time.Second
+)
+
+// hijacker lets the library take over the connection, and keeps hold of it.
+type hijacker struct {
+	http.ResponseWriter
+	lost func() // called when the client has gone
+
+	mu      sync.Mutex
+	conn    *watched
+	closing *time.Timer
+}
+
+// Hijack implements http.Hijacker.
+func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	inner, ok := h.ResponseWriter.(http.Hijacker)
+	if !ok {
+		return nil, nil, fmt.Errorf("connection cannot be taken over: %w", http.ErrNotSupported)
+	}
+	conn, buffered, err := inner.Hijack()
+	if err != nil {
+		return nil, nil, fmt.Errorf("take over connection: %w", err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	w := &watched{Conn: conn, lost: h.lost, cancel: cancel}
+	if n := buffered.Reader.Buffered(); n > 0 {
+		early, _ := buffered.Reader.Peek(n) // cannot fail: it is there
+		w.early = append(w.early, early...)
+	}
+	w.watching.Go(func() { w.watch(ctx) })
+	h.mu.Lock()
+	h.conn = w
+	h.mu.Unlock()
+	return w, bufio.NewReadWriter(bufio.NewReaderSize(w, bufferSize), bufio.NewWriterSize(w, bufferSize)), nil
+}
+
+// closeSoon closes the connection after a moment for the last words.
+func (h *hijacker) closeSoon() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.conn != nil {
+		conn := h.conn
+		h.closing = time.AfterFunc(goodbye, func() { _ = conn.Close() })
+	}
+}
+
+// close closes the connection, if it was taken over, and ends the watch.
+func (h *hijacker) close() {
+	h.mu.Lock()
+	conn, closing := h.conn, h.closing
+	h.mu.Unlock()
+	if closing != nil {
+		closing.Stop()
+	}
+	if conn != nil {
+		_ = conn.Close()
+		conn.watching.Wait()
+	}
+}
+
+// watched is a connection that tells when the client has gone.
+type watched struct {
+	net.Conn
+	early    []byte // had been read before the connection was taken over
+	lost     func()
+	cancel   context.CancelFunc
+	watching sync.WaitGroup
+}
+
+// Read reads; only one goroutine may.
+func (w *watched) Read(p []byte) (int, error) {
+	if len(w.early) > 0 {
+		n := copy(p, w.early)
+		w.early = w.early[n:]
+		return n, nil
+	}
+	n, err := w.Conn.Read(p)
+	if err != nil {
+		w.lost()
+	}
+	return n, err
+}
+
+// Close closes the connection and with it the session.
+func (w *watched) Close() error {
+	w.cancel()
+	w.lost()
+	return w.Conn.Close()
+}
+
+// watch looks now and then whether the client has closed its side. Reading
+// does not tell when the reader waits: for a command that takes no input.
+func (w *watched) watch(ctx context.Context) {
+	ticker := time.NewTicker(watchInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if hungUp(w.Conn) {
+				w.lost()
+				return
+			}
+		}
+	}
+}
+
+// hungUp tells whether the peer of a TCP connection has closed it, also when
+// there are bytes before that which nobody has read.
+func hungUp(conn net.Conn) bool {
+	if t, ok := conn.(*tls.Conn); ok {
+		conn = t.NetConn()
+	}
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		return false
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return true
+	}
+	gone := false
+	err = raw.Control(func(fd uintptr) {
+		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		if n, err := unix.Poll(poll, 0); err == nil && n > 0 {
+			gone = poll[0].Revents&(unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) != 0
+		}
+	})
+	return gone || err != nil
+}

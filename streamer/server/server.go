@@ -1,0 +1,166 @@
+// Package server is the streaming server: the HTTP side of exec, attach and
+// port-forward, over SPDY and WebSocket, plain or with TLS.
+//
+//	Prepare… ──▶ token in a URL ──▶ client upgrades ──▶ session ──▶ Exec, Attach, Forward
+//
+// The protocols are k8s.io/cri-streaming's. This package owns what the
+// library leaves open: tokens, the connection's end (also of a client that
+// vanished while nobody reads from it), and that every goroutine of a
+// session has ended before the session has.
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/streamer/attach"
+	"github.com/trivet-cri/trivet/streamer/exec"
+	"github.com/trivet-cri/trivet/streamer/forward"
+	"github.com/trivet-cri/trivet/streamer/session"
+)
+
+const (
+	// headerTimeout and headerLimit, in bytes, are what a client may cost
+	// before it has shown a token.
+	headerTimeout = 10 * time.Second
+	headerLimit   = 16 << 10
+	// keepAlive is how long a connection without a request stays open.
+	keepAlive = 30 * time.Second
+	// creationTimeout bounds the opening of a session's streams.
+	creationTimeout = remotecommand.DefaultStreamCreationTimeout
+)
+
+// Exec runs a command with a client's streams.
+type Exec interface {
+	Stream(context.Context, *streamerv1.PrepareExecRequest, exec.Streams) (code int, err error)
+}
+
+// Attach joins a client to a container's streams.
+type Attach interface {
+	Attach(context.Context, *streamerv1.PrepareAttachRequest, attach.Streams) error
+}
+
+// Forward connects a client to a port.
+type Forward interface {
+	Forward(ctx context.Context, r *streamerv1.PreparePortForwardRequest, port int32, client forward.Stream) error
+}
+
+// Handlers are what sessions do.
+type Handlers struct {
+	Exec    Exec
+	Attach  Attach
+	Forward Forward
+}
+
+// Config says how to serve.
+type Config struct {
+	// IdleTimeout closes a session without traffic.
+	IdleTimeout time.Duration
+	// DrainTimeout is what sessions get to end when the server stops.
+	DrainTimeout time.Duration
+	// TLS is nil for plain HTTP.
+	TLS *tls.Config
+}
+
+// Server serves sessions on one listener.
+type Server struct {
+	config   Config
+	handlers Handlers
+	tokens   *session.Tokens
+	sessions *session.Set
+	log      *slog.Logger
+	listener net.Listener
+	base     url.URL
+}
+
+// New returns a server for listener, whose address is in the URLs. The
+// listener is the server's from now on: Serve closes it.
+func New(listener net.Listener, config Config, handlers Handlers, tokens *session.Tokens, sessions *session.Set, log *slog.Logger) *Server {
+	s := &Server{config: config, handlers: handlers, tokens: tokens, sessions: sessions, log: log, listener: listener}
+	s.base = url.URL{Scheme: "http", Host: reachable(listener.Addr())}
+	if config.TLS != nil {
+		s.base.Scheme = "https"
+	}
+	return s
+}
+
+// reachable is an address as a client on this machine, the kubelet, dials it.
+func reachable(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok || !tcp.IP.IsUnspecified() {
+		return addr.String()
+	}
+	host := "127.0.0.1"
+	if tcp.IP.To4() == nil {
+		host = "::1"
+	}
+	return net.JoinHostPort(host, fmt.Sprint(tcp.Port))
+}
+
+// URL returns a URL at which a client can open a session of a kind, once.
+// Error: ErrResourceExhausted.
+func (s *Server) URL(ctx context.Context, kind session.Kind, request any) (string, error) {
+	token, err := s.tokens.Issue(ctx, kind, request)
+	if err != nil {
+		return "", err
+	}
+	return s.base.JoinPath(string(kind), token).String(), nil
+}
+
+// Serve serves until ctx ends. Then it stops to accept, lets sessions end for
+// the drain timeout, cuts off the rest, and returns when all have ended.
+func (s *Server) Serve(ctx context.Context) error {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true) // HTTP/2 has no upgrades
+	server := &http.Server{
+		Handler:           s.routes(),
+		ReadHeaderTimeout: headerTimeout,
+		MaxHeaderBytes:    headerLimit,
+		IdleTimeout:       keepAlive,
+		Protocols:         protocols,
+		TLSConfig:         s.config.TLS,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		var err error
+		if s.config.TLS != nil {
+			err = server.ServeTLS(s.listener, "", "")
+		} else {
+			err = server.Serve(s.listener)
+		}
+		if errors.Is(err, http.ErrServerClosed) {
+			return nil
+		}
+		return fmt.Errorf("serve streams on %s: %w", s.listener.Addr(), err)
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
+		defer cancel()
+		// Shutdown waits for no session: their connections are no longer its own.
+		group.Go(func() error { return ignoreDeadline(server.Shutdown(draining)) })
+		s.sessions.Drain(draining)
+		return nil
+	})
+	err := group.Wait()
+	return errors.Join(err, server.Close())
+}
+
+func ignoreDeadline(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return nil
+	}
+	return err
+}

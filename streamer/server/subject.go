@@ -1,0 +1,42 @@
+package server
+
+import (
+	"context"
+
+	"github.com/trivet-cri/trivet/internal/telemetry"
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+)
+
+// subject is whose session it is, for lists, logs and traces.
+type subject struct {
+	target string // container id, or pod id
+	attrs  []any
+	mark   func(context.Context) // puts it on the current span
+}
+
+func containerSubject(c *streamerv1.Container) subject {
+	return subject{
+		target: c.GetId(),
+		attrs: []any{
+			"container", c.GetId(), "container_name", c.GetName(),
+			"pod_namespace", c.GetPodNamespace(), "pod_name", c.GetPodName(), "pod_uid", c.GetPodUid(),
+		},
+		mark: func(ctx context.Context) {
+			telemetry.Container(ctx, c.GetId(), c.GetName())
+			telemetry.Pod(ctx, c.GetPodId(), c.GetPodNamespace(), c.GetPodName(), c.GetPodUid())
+		},
+	}
+}
+
+func podSubject(r *streamerv1.PreparePortForwardRequest) subject {
+	return subject{
+		target: r.GetPodId(),
+		attrs: []any{
+			"pod", r.GetPodId(),
+			"pod_namespace", r.GetPodNamespace(), "pod_name", r.GetPodName(), "pod_uid", r.GetPodUid(),
+		},
+		mark: func(ctx context.Context) {
+			telemetry.Pod(ctx, r.GetPodId(), r.GetPodNamespace(), r.GetPodName(), r.GetPodUid())
+		},
+	}
+}

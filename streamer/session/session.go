@@ -1,0 +1,127 @@
+// Package session keeps account of exec, attach and port-forward sessions:
+// the tokens with which clients may open one, and those that are open.
+//
+// Invariant: a token opens at most one session, within its validity; a
+// session that has begun is listed, and Drain sees it, until its End.
+package session
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+)
+
+// Kind is what a session does.
+type Kind string
+
+// The kinds of sessions.
+const (
+	Exec        Kind = "exec"
+	Attach      Kind = "attach"
+	PortForward Kind = "portforward"
+)
+
+// ErrStopping is the cause with which Drain ends sessions.
+var ErrStopping = errors.New("the streamer is stopping")
+
+// Info describes an open session.
+type Info struct {
+	Kind     Kind
+	Target   string // container id, or pod id of a port-forward
+	Protocol string // spdy or websocket
+	Started  time.Time
+}
+
+// Session is an open one.
+type Session struct {
+	Info
+	set    *Set
+	cancel context.CancelCauseFunc
+}
+
+// End takes the session off the list and ends its context.
+func (s *Session) End() {
+	s.cancel(nil)
+	s.set.remove(s)
+}
+
+// Cancel ends the session's context with a cause.
+func (s *Session) Cancel(cause error) { s.cancel(cause) }
+
+// Set are the open sessions. The zero value is ready, and safe for
+// concurrent use.
+type Set struct {
+	mu       sync.Mutex
+	open     map[*Session]struct{}
+	draining bool
+	empty    chan struct{} // closed when a draining set is empty
+}
+
+// Begin opens a session and returns its context, which Drain ends. The
+// caller must call End. Error: ErrUnavailable (draining).
+func (s *Set) Begin(ctx context.Context, kind Kind, target, protocol string) (context.Context, *Session, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.draining {
+		return nil, nil, fmt.Errorf("%w: %w", ErrStopping, errdefs.ErrUnavailable)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	opened := &Session{Info: Info{kind, target, protocol, time.Now()}, set: s, cancel: cancel}
+	if s.open == nil {
+		s.open = make(map[*Session]struct{})
+	}
+	s.open[opened] = struct{}{}
+	return ctx, opened, nil
+}
+
+func (s *Set) remove(ended *Session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, ended)
+	if s.draining && len(s.open) == 0 && s.empty != nil {
+		close(s.empty)
+		s.empty = nil
+	}
+}
+
+// List returns the open sessions, oldest first.
+func (s *Set) List() []Info {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]Info, 0, len(s.open))
+	for opened := range s.open {
+		list = append(list, opened.Info)
+	}
+	slices.SortFunc(list, func(a, b Info) int { return a.Started.Compare(b.Started) })
+	return list
+}
+
+// Drain refuses new sessions, gives the open ones until ctx ends to finish,
+// then cancels them and returns when all have ended. Call it once.
+func (s *Set) Drain(ctx context.Context) {
+	s.mu.Lock()
+	s.draining = true
+	empty := make(chan struct{})
+	if len(s.open) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	s.empty = empty
+	s.mu.Unlock()
+	select {
+	case <-empty:
+		return
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	for opened := range s.open {
+		opened.cancel(ErrStopping)
+	}
+	s.mu.Unlock()
+	<-empty
+}
