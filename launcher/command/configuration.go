@@ -1,0 +1,51 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/launcher/group"
+)
+
+func configuration() *cli.Command {
+	return &cli.Command{
+		Name:            "config",
+		Usage:           "show and check the configuration",
+		HideHelpCommand: true,
+		Action:          noCommand,
+		OnUsageError:    usageError,
+		Subcommands: []*cli.Command{
+			leaf(0, &cli.Command{
+				Name:   "default",
+				Usage:  "print the default configuration, with a comment for every key",
+				Action: func(c *cli.Context) error { return config.Default().Write(c.App.Writer) },
+			}),
+			leaf(1, &cli.Command{
+				Name:      "check",
+				Usage:     "name file, line and key of every mistake in the configuration",
+				ArgsUsage: "[FILE]",
+				Flags:     []cli.Flag{configFlag()},
+				Action:    check,
+			}),
+		},
+	}
+}
+
+// check reads one file, named by the argument or by --config.
+func check(c *cli.Context) error {
+	from := source(c)
+	if c.Args().Present() {
+		if from != "" {
+			return errors.New("both an argument and --config name a file")
+		}
+		from = group.Source(c.Args().First())
+	}
+	if _, err := from.Read(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(c.App.Writer, "%s: ok\n", from.Path())
+	return err
+}

@@ -1,0 +1,82 @@
+package report
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// WriteTable writes the report for people.
+func (r *Report) WriteTable(w io.Writer) error {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	row := func(cells ...string) { fmt.Fprintln(table, strings.Join(cells, "\t")) }
+	row("generation", strconv.FormatInt(r.Generation, 10))
+	row("uptime", short(seconds(r.UptimeSeconds)))
+	row("restarts", strconv.Itoa(int(r.Restarts)))
+	row("version", r.Version)
+	row("launcher", fmt.Sprintf("pid %d", r.PID))
+	row("config", r.ConfigPath)
+	row("cri socket", r.CRISocket)
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+
+	fmt.Fprintln(w)
+	row("MEMBER", "STATE", "PID", "CRITICAL", "UPTIME", "RESTARTS", "LAST EXIT")
+	for _, m := range r.Members {
+		pid, uptime := "-", "-"
+		if m.PID != 0 {
+			pid, uptime = strconv.Itoa(int(m.PID)), short(seconds(m.UptimeSeconds))
+		}
+		row(m.Name, m.State, pid, yes(m.Critical), uptime, strconv.Itoa(int(m.Restarts)), orDash(m.LastExit))
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	if len(r.History) == 0 {
+		return nil
+	}
+
+	fmt.Fprintln(w)
+	row("RESTARTED", "AGO", "GENERATION", "REASON")
+	for _, h := range r.History {
+		row(h.At.Local().Format(time.DateTime), short(r.now.Sub(h.At)), strconv.FormatInt(h.Generation, 10), h.Reason)
+	}
+	if err := table.Flush(); err != nil {
+		return fmt.Errorf("write status: %w", err)
+	}
+	return nil
+}
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+// short rounds a duration to what a reader takes in: two units at most.
+func short(d time.Duration) string {
+	switch d = max(d, 0); {
+	case d < time.Second:
+		return d.Round(time.Millisecond).String()
+	case d < time.Hour:
+		return d.Round(time.Second).String()
+	case d < 48*time.Hour:
+		return strings.TrimSuffix(d.Round(time.Minute).String(), "0s")
+	default:
+		return fmt.Sprintf("%dd%dh", d/(24*time.Hour), d%(24*time.Hour)/time.Hour)
+	}
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
