@@ -1,0 +1,218 @@
+package up
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/trivet-cri/trivet/tools/lab/daemon"
+	"github.com/trivet-cri/trivet/tools/lab/network"
+	"github.com/trivet-cri/trivet/tools/lab/part"
+	"github.com/trivet-cri/trivet/tools/lab/registry"
+	"github.com/trivet-cri/trivet/tools/lab/sweep"
+)
+
+// What lies in the lab's directory, beside the log files.
+const (
+	binDir        = "bin"
+	cniDir        = "cni"
+	certsDir      = "certs"
+	registryDir   = "registry"
+	containerdDir = "containerd"
+)
+
+func (l *lab) path(elements ...string) string {
+	return filepath.Join(append([]string{l.Dir}, elements...)...)
+}
+
+// start starts the parts, one after another, and waits until each answers.
+// They run until daemons ends.
+func (l *lab) start(ctx, daemons context.Context) (*Info, error) {
+	if err := l.linkParts(); err != nil {
+		return nil, err
+	}
+	images, err := l.find("images")
+	if err != nil {
+		return nil, err
+	}
+	if l.registry, err = registry.Open(images, l.path(registryDir)); err != nil {
+		return nil, err
+	}
+	l.spawn(func() error { return l.registry.Serve(daemons) })
+	if err := registry.WriteHosts(l.path(certsDir), l.registry.Address); err != nil {
+		return nil, err
+	}
+	pods := network.Config{
+		Name: l.slot.Network(), Bridge: l.slot.Bridge(), Subnet: l.slot.Subnet(), DataDir: l.path(cniDir, "addresses"),
+	}
+	if err := pods.Write(l.path(cniDir, "net.d")); err != nil {
+		return nil, err
+	}
+	cgroups, err := sweep.MakeCgroup(filepath.Join(l.slot.Cgroup(), "daemons"))
+	if err != nil {
+		return nil, err
+	}
+	info := &Info{
+		CertsDir: l.path(certsDir), CNIConfDir: l.path(cniDir, "net.d"), CNIBinDir: l.path(cniDir, "bin"), BinDir: l.path(binDir),
+		Crictl: l.path(binDir, "crictl"), Critest: l.path(binDir, "critest"),
+		CgroupParent: l.slot.Cgroup(), Registry: l.registry.Address, Namespace: "trivet",
+	}
+	if l.CRI {
+		info.Namespace = "k8s.io"
+	}
+	if l.Jaeger {
+		if err := l.startJaeger(ctx, daemons, cgroups, info); err != nil {
+			return nil, err
+		}
+	}
+	return info, l.startContainerd(ctx, daemons, cgroups, info)
+}
+
+// find returns where a part is.
+func (l *lab) find(id string) (string, error) {
+	parts, err := part.Select([]string{id})
+	if err != nil {
+		return "", err
+	}
+	where, err := parts[0].Find(l.Parts)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("%s is missing; run tools/lab/lab build", parts[0].Name())
+	}
+	return where, err
+}
+
+// linkParts makes the directories with programs: links, all in one place.
+func (l *lab) linkParts() error {
+	programs := []string{"containerd", "runc", "crictl", "critest"}
+	if l.Jaeger {
+		programs = append(programs, "jaeger")
+	}
+	for _, id := range programs {
+		where, err := l.find(id)
+		if id == "critest" && err != nil {
+			slog.Warn("the lab has no critest", "cause", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := linkAll(where, l.path(binDir)); err != nil {
+			return err
+		}
+	}
+	crun, err := l.find("crun")
+	if err != nil {
+		return err
+	}
+	if _, err := l.find("iptables"); err != nil {
+		return err
+	}
+	plugins, err := l.find("cni")
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.Symlink(crun, l.path(binDir, "crun")), linkAll(plugins, l.path(cniDir, "bin")))
+}
+
+// linkAll links the programs in a part's directory into another one.
+func linkAll(from, to string) error {
+	entries, err := os.ReadDir(from)
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(to, 0o755); err != nil {
+		return err
+	}
+	for _, entry := range entries {
+		if info, err := entry.Info(); err != nil || info.Mode()&0o111 == 0 {
+			continue
+		}
+		if err := os.Symlink(filepath.Join(from, entry.Name()), filepath.Join(to, entry.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *lab) startContainerd(ctx, daemons context.Context, cgroups []string, info *Info) error {
+	c := daemon.Containerd{
+		Dir: l.path(containerdDir), ShimDir: filepath.Join(l.slot.Dir(), "s"), BinDir: info.BinDir,
+		CNIBinDir: info.CNIBinDir, CNIConfDir: info.CNIConfDir, CertsDir: info.CertsDir,
+		CRI: l.CRI, RestrictOOMScoreAdj: !mayLowerOOMScore(),
+	}
+	if err := prepareRoot(c.Root()); err != nil {
+		return err
+	}
+	text, err := c.Configuration()
+	if err != nil {
+		return err
+	}
+	config := l.path("containerd.toml")
+	if err := os.WriteFile(config, text, 0o644); err != nil {
+		return err
+	}
+	spec := daemon.Spec{
+		Name: "containerd", Args: []string{l.path(binDir, "containerd"), "--config", config}, Dir: c.Dir,
+		Env: append(daemon.TracingEnv(info.JaegerOTLP), "PATH="+info.BinDir+":"+os.Getenv("PATH")+":/usr/sbin:/sbin"),
+		Log: l.path("containerd.log"), Cgroup: cgroups, Family: l.family,
+	}
+	l.spawn(func() error { return daemon.Run(daemons, spec) })
+	info.ContainerdSocket = c.Socket()
+	return l.await(ctx, "containerd", func(ctx context.Context) error {
+		_, err := l.family.Output(ctx, l.path(binDir, "ctr"), "--address", c.Socket(), "version")
+		return err
+	})
+}
+
+func (l *lab) startJaeger(ctx, daemons context.Context, cgroups []string, info *Info) error {
+	j, err := daemon.NewJaeger()
+	if err != nil {
+		return err
+	}
+	spec := daemon.Spec{
+		Name: "jaeger", Args: append([]string{l.path(binDir, "all-in-one")}, j.Args()...), Dir: l.Dir,
+		Env: []string{"SPAN_STORAGE_TYPE=memory"}, Log: l.path("jaeger.log"), Cgroup: cgroups, Family: l.family,
+	}
+	l.spawn(func() error { return daemon.Run(daemons, spec) })
+	info.JaegerOTLP, info.JaegerQuery = j.OTLP, "http://"+j.Query
+	return l.await(ctx, "jaeger", j.Ready)
+}
+
+// await asks until a part answers.
+func (l *lab) await(ctx context.Context, name string, ask func(context.Context) error) error {
+	for {
+		err := ask(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for %s: %w", name, err)
+		case err := <-l.failed:
+			return err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// mayLowerOOMScore says whether this process has CAP_SYS_RESOURCE.
+func mayLowerOOMScore() bool {
+	const capSysResource = 24
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(status)) {
+		var effective uint64
+		if n, _ := fmt.Sscanf(line, "CapEff: %x", &effective); n == 1 {
+			return effective&(1<<capSysResource) != 0
+		}
+	}
+	return false
+}
