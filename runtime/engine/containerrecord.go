@@ -1,0 +1,138 @@
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	runcoptions "github.com/containerd/containerd/api/types/runc/options"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/trivet-cri/trivet/internal/config"
+	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
+)
+
+// specURL is the type under which containerd keeps OCI specs.
+const specURL = "types.containerd.io/opencontainers/runtime-spec/1/Spec"
+
+// ContainerRecord is a container as containerd keeps it.
+type ContainerRecord struct {
+	ID          string
+	Labels      map[string]string
+	Image       string // name in containerd's image store, which keeps the image alive
+	Snapshotter string
+	SnapshotKey string
+	Record      *recordv1.Container
+	// Err says why Record could not be read; the record can still be deleted.
+	Err error
+}
+
+// CreateContainer writes a container's record with its OCI spec. The snapshot
+// that it names need not exist yet: once it does, the record keeps it alive.
+// An existing record is errdefs.ErrAlreadyExists.
+func (e *Engine) CreateContainer(ctx context.Context, c ContainerRecord, spec *specs.Spec, handler config.Handler) error {
+	runtime, err := runtimeOf(handler)
+	if err != nil {
+		return err
+	}
+	message, err := pack(c.Record)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("encode spec of container %s: %w", c.ID, err)
+	}
+	// The pod's id is not told to containerd: it would look for a shim of the
+	// pod to join.
+	_, err = e.client.ContainerService().Create(ctx, containers.Container{
+		ID: c.ID, Labels: c.Labels, Image: c.Image, Runtime: runtime,
+		Spec:        &anypb.Any{TypeUrl: specURL, Value: text},
+		Snapshotter: c.Snapshotter, SnapshotKey: c.SnapshotKey,
+		Extensions: map[string]typeurl.Any{extension: message},
+	})
+	if err != nil {
+		return fmt.Errorf("write record of container %s: %w", c.ID, err)
+	}
+	return nil
+}
+
+// UpdateContainer replaces the message in a container's record.
+func (e *Engine) UpdateContainer(ctx context.Context, id string, record *recordv1.Container) error {
+	message, err := pack(record)
+	if err != nil {
+		return err
+	}
+	_, err = e.client.ContainerService().Update(ctx, containers.Container{
+		ID: id, Extensions: map[string]typeurl.Any{extension: message},
+	}, "extensions."+extension)
+	if err != nil {
+		return fmt.Errorf("update record of container %s: %w", id, err)
+	}
+	return nil
+}
+
+// ContainerSpec reads the OCI spec in a container's record.
+func (e *Engine) ContainerSpec(ctx context.Context, id string) (*specs.Spec, error) {
+	found, err := e.client.ContainerService().Get(ctx, id)
+	if err != nil {
+		return nil, fmt.Errorf("read record of container %s: %w", id, err)
+	}
+	spec := &specs.Spec{}
+	if err := json.Unmarshal(found.Spec.GetValue(), spec); err != nil {
+		return nil, fmt.Errorf("decode spec of container %s: %w", id, err)
+	}
+	return spec, nil
+}
+
+// DeleteContainer removes a container's record; one that is not there is no
+// error.
+func (e *Engine) DeleteContainer(ctx context.Context, id string) error {
+	if err := e.client.ContainerService().Delete(ctx, id); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("delete record of container %s: %w", id, err)
+	}
+	return nil
+}
+
+// ListContainers returns all records of containers that are ours, also
+// unreadable ones. Pause containers, which have their pod's id and no message,
+// are left out.
+func (e *Engine) ListContainers(ctx context.Context) ([]ContainerRecord, error) {
+	found, err := e.client.ContainerService().List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list records of containers: %w", err)
+	}
+	var all []ContainerRecord
+	for _, c := range found {
+		message, ours := c.Extensions[extension]
+		if !ours {
+			continue
+		}
+		one := ContainerRecord{
+			ID: c.ID, Labels: c.Labels, Image: c.Image,
+			Snapshotter: c.Snapshotter, SnapshotKey: c.SnapshotKey, Record: &recordv1.Container{},
+		}
+		one.Err = decode(message, one.Record)
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// runtimeOf is the runtime of a handler as containerd's records have it.
+func runtimeOf(handler config.Handler) (containers.RuntimeInfo, error) {
+	o := handler.Options
+	packed, err := pack(&runcoptions.Options{
+		BinaryName: o.BinaryName, Root: o.Root, SystemdCgroup: o.SystemdCgroup,
+		NoPivotRoot: o.NoPivotRoot, NoNewKeyring: o.NoNewKeyring, ShimCgroup: o.ShimCgroup,
+	})
+	if err != nil {
+		return containers.RuntimeInfo{}, err
+	}
+	// The library's own notation, without the host in front.
+	packed.TypeUrl = "containerd.runc.v1.Options"
+	return containers.RuntimeInfo{Name: handler.Type, Options: packed}, nil
+}

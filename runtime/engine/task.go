@@ -1,0 +1,100 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/api/services/tasks/v1"
+	"github.com/containerd/containerd/api/types"
+	tasktypes "github.com/containerd/containerd/api/types/task"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/anypb"
+)
+
+// TaskIO are the FIFOs of a task, from the streamer.
+type TaskIO struct {
+	Stdin, Stdout, Stderr string
+	Terminal              bool
+}
+
+// Task is what containerd knows of a container's process.
+type Task struct {
+	ID       string
+	PID      int
+	Stopped  bool
+	ExitCode uint32    // valid when stopped
+	ExitedAt time.Time // valid when stopped
+}
+
+// CreateTask starts the shim and creates the container without running its
+// process. runtimePath is the shim's binary, empty to have it found.
+func (e *Engine) CreateTask(ctx context.Context, id string, rootfs []mount.Mount, io TaskIO, runtimePath string) (pid int, err error) {
+	request := &tasks.CreateTaskRequest{
+		ContainerID: id, Stdin: io.Stdin, Stdout: io.Stdout, Stderr: io.Stderr, Terminal: io.Terminal,
+		RuntimePath: runtimePath,
+	}
+	for _, m := range rootfs {
+		request.Rootfs = append(request.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
+	}
+	response, err := e.client.TaskService().Create(ctx, request)
+	if err != nil {
+		return 0, fmt.Errorf("create task %s: %w", id, errgrpc.ToNative(err))
+	}
+	return int(response.GetPid()), nil
+}
+
+// StartTask runs the process of a created task.
+func (e *Engine) StartTask(ctx context.Context, id string) (pid int, err error) {
+	response, err := e.client.TaskService().Start(ctx, &tasks.StartRequest{ContainerID: id})
+	if err != nil {
+		return 0, fmt.Errorf("start task %s: %w", id, errgrpc.ToNative(err))
+	}
+	return int(response.GetPid()), nil
+}
+
+// KillTask sends a signal to the first process, or to all processes of the
+// container. A task that has ended or is not there is errdefs.ErrNotFound.
+func (e *Engine) KillTask(ctx context.Context, id string, signal unix.Signal, all bool) error {
+	_, err := e.client.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(signal), All: all})
+	if err != nil {
+		return fmt.Errorf("send %s to task %s: %w", unix.SignalName(signal), id, errgrpc.ToNative(err))
+	}
+	return nil
+}
+
+// DeleteTask removes a task that has ended, and its shim. One that is not
+// there is no error; one that still runs is errdefs.ErrFailedPrecondition.
+func (e *Engine) DeleteTask(ctx context.Context, id string) error {
+	_, err := e.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
+	if err := errgrpc.ToNative(err); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("delete task %s: %w", id, err)
+	}
+	return nil
+}
+
+// GetTask asks the shim. No task is errdefs.ErrNotFound.
+func (e *Engine) GetTask(ctx context.Context, id string) (Task, error) {
+	response, err := e.client.TaskService().Get(ctx, &tasks.GetRequest{ContainerID: id})
+	if err != nil {
+		return Task{}, fmt.Errorf("look at task %s: %w", id, errgrpc.ToNative(err))
+	}
+	process := response.GetProcess()
+	return Task{
+		ID: id, PID: int(process.GetPid()), Stopped: process.GetStatus() == tasktypes.Status_STOPPED,
+		ExitCode: process.GetExitStatus(), ExitedAt: process.GetExitedAt().AsTime(),
+	}, nil
+}
+
+// UpdateTask changes the limits of a running container; resources is the
+// OCI spec's LinuxResources.
+func (e *Engine) UpdateTask(ctx context.Context, id string, resources *anypb.Any) error {
+	_, err := e.client.TaskService().Update(ctx, &tasks.UpdateTaskRequest{ContainerID: id, Resources: resources})
+	if err != nil {
+		return fmt.Errorf("update resources of task %s: %w", id, errgrpc.ToNative(err))
+	}
+	return nil
+}
