@@ -76,9 +76,9 @@ var shell = v1.Config{Cmd: []string{"sh"}}
 
 func (c *catalog) shells() {
 	c.busybox(shell, nil,
-		e2e+"busybox:1.29-2", "registry.k8s.io/e2e-test-images/busybox:1.29-4", "registry.k8s.io/e2e-test-images/busybox:1.36.1-1",
+		e2e+"busybox:1.29-2", e2e+"busybox:1.29-4", e2e+"busybox:1.36.1-1",
 		"docker.io/library/busybox:latest", "docker.io/library/busybox:1.36", "docker.io/library/busybox:1.37.0",
-		"gcr.io/k8s-staging-cri-tools/busybox:latest", "ghcr.io/containerd/busybox:1.36", "quay.io/prometheus/busybox:latest")
+		staging+"busybox:latest", "ghcr.io/containerd/busybox:1.36", "quay.io/prometheus/busybox:latest")
 }
 
 func (c *catalog) servers(nginx []byte) {
@@ -115,12 +115,12 @@ func (c *catalog) singles(programs map[string][]byte) {
 
 // users adds the images that differ in the user they name.
 func (c *catalog) users() {
-	for name, user := range map[string]string{
-		"uid": "1002", "username": "www-data", "uid-group": "1003:1004", "username-group": "www-data:1004",
+	for _, u := range []struct{ name, user string }{
+		{"uid", "1002"}, {"username", "www-data"}, {"uid-group", "1003:1004"}, {"username-group", "www-data:1004"},
 	} {
 		config := shell
-		config.User = user
-		c.busybox(config, nil, staging+"test-image-user-"+name+":latest")
+		config.User = u.user
+		c.busybox(config, nil, staging+"test-image-user-"+u.name+":latest")
 	}
 	config := shell
 	config.User = "1000"

@@ -77,7 +77,8 @@ func (c compiled) make(ctx context.Context, s Store) error {
 		return err
 	}
 	return fill(dir, func(work string) error {
-		modfile, err := c.patched(ctx, s, work)
+		scratch := filepath.Join(work, "scratch")
+		modfile, err := c.patched(ctx, s, scratch)
 		if err != nil {
 			return err
 		}
@@ -89,7 +90,7 @@ func (c compiled) make(ctx context.Context, s Store) error {
 				return err
 			}
 		}
-		return nil
+		return os.RemoveAll(scratch)
 	})
 }
 

@@ -108,8 +108,8 @@ func fill(dir string, do func(work string) error) error {
 	if err != nil {
 		return err
 	}
-	if err := do(work); err != nil {
+	if err := errors.Join(do(work), os.Chmod(work, 0o755)); err != nil {
 		return errors.Join(err, os.RemoveAll(work))
 	}
-	return errors.Join(os.Chmod(work, 0o755), os.Rename(work, dir))
+	return os.Rename(work, dir)
 }

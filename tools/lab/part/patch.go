@@ -3,7 +3,6 @@ package part
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -56,22 +55,19 @@ func (c compiled) patched(ctx context.Context, s Store, dir string) (string, err
 
 // download fetches the part's module and returns where it is.
 func (c compiled) download(ctx context.Context, s Store) (string, error) {
-	for _, args := range [][]string{{"mod", "download", c.Module}, {"list", "-m", "-f", "{{.Dir}}", c.Module}} {
+	command := func(args ...string) *exec.Cmd {
 		cmd := exec.CommandContext(ctx, "go", args...)
 		cmd.Dir, cmd.Env = c.module(s), goEnvironment(false)
-		if args[0] == "mod" {
-			if err := watched(ctx, s.Out, cmd); err != nil {
-				return "", err
-			}
-			continue
-		}
-		out, err := cmd.Output()
-		if err != nil {
-			return "", fmt.Errorf("find module %s: %w", c.Module, err)
-		}
-		return strings.TrimSpace(string(out)), nil
+		return cmd
 	}
-	return "", nil
+	if err := watched(ctx, s.Out, command("mod", "download", c.Module)); err != nil {
+		return "", err
+	}
+	dir, err := command("list", "-m", "-f", "{{.Dir}}", c.Module).Output()
+	if err != nil {
+		return "", fmt.Errorf("find module %s: %w", c.Module, err)
+	}
+	return strings.TrimSpace(string(dir)), nil
 }
 
 // apply changes the file below dir. The text must be there once: a version
@@ -80,13 +76,13 @@ func (p Patch) apply(dir string) error {
 	path := filepath.Join(dir, p.File)
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return fmt.Errorf("patch: %w", errors.New(err.Error()))
+		return fmt.Errorf("patch %s: %w", p.File, err)
 	}
 	if count := bytes.Count(text, []byte(p.Old)); count != 1 {
 		return fmt.Errorf("patch %s: %q is there %d times, not once", p.File, p.Old, count)
 	}
 	if err := os.Chmod(path, 0o644); err != nil {
-		return fmt.Errorf("patch: %w", err)
+		return fmt.Errorf("patch %s: %w", p.File, err)
 	}
 	return os.WriteFile(path, bytes.Replace(text, []byte(p.Old), []byte(p.New), 1), 0o644)
 }

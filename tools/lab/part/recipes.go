@@ -53,8 +53,8 @@ var crictl = compiled{
 // with the digest of ours in that place.
 var critest = compiled{
 	ID: "critest", Version: "v1.36.0",
-	Steps:   []step{{Packages: []string{criTools + "/cmd/critest"}, LDFlags: criToolsFlags, Test: "critest"}},
-	Module:  criTools,
+	Steps:  []step{{Packages: []string{criTools + "/cmd/critest"}, LDFlags: criToolsFlags, Test: "critest"}},
+	Module: criTools,
 	Patch: func() (Patch, error) {
 		digest, err := image.PulledByDigest()
 		return Patch{File: "pkg/validate/consts.go", Old: originalDigest, New: digest}, err

@@ -40,16 +40,18 @@ func (s Store) Build(ctx context.Context, parts []Part) error {
 			return err
 		}
 	}
-	if len(missing) > 0 {
-		fmt.Fprintf(s.Out, "the lab is built: %s\n", time.Since(begun).Round(time.Second))
+	if len(missing) == 0 {
+		return nil
 	}
-	return nil
+	fmt.Fprintf(s.Out, "the lab is built: %s\n", time.Since(begun).Round(time.Second))
+	return s.prune()
 }
 
 func (s Store) buildOne(ctx context.Context, p Part, title string) error {
-	_, err := p.Find(s)
+	where, err := p.Find(s)
 	if err == nil {
 		fmt.Fprintf(s.Out, "%s: present\n", title)
+		s.use(where)
 		return nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
@@ -61,6 +63,35 @@ func (s Store) buildOne(ctx context.Context, p Part, title string) error {
 		return fmt.Errorf("build %s: %w", p.Name(), err)
 	}
 	fmt.Fprintf(s.Out, "%s: built in %s\n", title, time.Since(begun).Round(time.Second))
+	return nil
+}
+
+// use marks a part of the cache as used now.
+func (s Store) use(dir string) {
+	if filepath.Dir(dir) == filepath.Clean(s.Cache) {
+		_ = os.Chtimes(dir, time.Time{}, time.Now()) // it lives shorter otherwise
+	}
+}
+
+// keep is how long a part stays that no build has asked for: it is of another
+// version, or was never finished.
+const keep = 7 * 24 * time.Hour
+
+// prune removes what has not been used for long. The caller holds the lock.
+func (s Store) prune() error {
+	entries, err := os.ReadDir(s.Cache)
+	if err != nil {
+		return fmt.Errorf("remove old parts: %w", err)
+	}
+	for _, entry := range entries {
+		info, err := entry.Info()
+		if err != nil || !info.IsDir() || time.Since(info.ModTime()) < keep {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(s.Cache, entry.Name())); err != nil {
+			return fmt.Errorf("remove old parts: %w", err)
+		}
+	}
 	return nil
 }
 
