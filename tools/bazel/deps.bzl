@@ -155,6 +155,12 @@ def go_dependencies():
         version = "v1.10.1",
     )
     go_repository(
+        name = "com_github_fxamacker_cbor_v2",
+        importpath = "github.com/fxamacker/cbor/v2",
+        sum = "h1:xwjVlxEMR3S605oUlgBjKLTTeGFciYPGYCtF/35LKGo=",
+        version = "v2.9.4",
+    )
+    go_repository(
         name = "com_github_go_logr_logr",
         importpath = "github.com/go-logr/logr",
         sum = "h1:tG4xh9yMsRCAiodLVTxyrkzSZ9+o0L1Kg/+cPVcbP/8=",
@@ -317,10 +323,22 @@ def go_dependencies():
         version = "v0.0.5",
     )
     go_repository(
+        name = "com_github_x448_float16",
+        importpath = "github.com/x448/float16",
+        sum = "h1:qLwI1I70+NjRFUR3zs1JPUCgaCXSh3SW62uAKT1mSBM=",
+        version = "v0.8.4",
+    )
+    go_repository(
         name = "com_github_xrash_smetrics",
         importpath = "github.com/xrash/smetrics",
         sum = "h1:gEOO8jv9F4OT7lGCjxCBTO/36wtF6j2nSip77qHd4x4=",
         version = "v0.0.0-20240521201337-686a1a2994c1",
+    )
+    go_repository(
+        name = "in_gopkg_inf_v0",
+        importpath = "gopkg.in/inf.v0",
+        sum = "h1:73M5CoZyi3ZLMOyDlQh031Cx6N9NDJ2Vvfl76EDAgDc=",
+        version = "v0.9.1",
     )
     go_repository(
         name = "in_yaml_go_yaml_v3",
@@ -347,6 +365,12 @@ def go_dependencies():
         version = "v1.5.0",
     )
     go_repository(
+        name = "io_k8s_apimachinery",
+        importpath = "k8s.io/apimachinery",
+        sum = "h1:G4t9RGoPDbQML38hz/kQQiltttgd3egg2ODCR8aIc2o=",
+        version = "v0.37.2",
+    )
+    go_repository(
         name = "io_k8s_cri_api",
         importpath = "k8s.io/cri-api",
         sum = "h1:UMvN3s6yoG3SVbxX9Mw6yVmVmaLwVAjy0hXUpJzXogo=",
@@ -363,6 +387,12 @@ def go_dependencies():
         importpath = "k8s.io/klog/v2",
         sum = "h1:Tf+J3AH7xnUzZyVVXhTgGhEKnFqye14aadWv7bzXdzc=",
         version = "v2.140.0",
+    )
+    go_repository(
+        name = "io_k8s_sigs_json",
+        importpath = "sigs.k8s.io/json",
+        sum = "h1:IpInykpT6ceI+QxKBbEflcR5EXP7sU1kvOlxwZh5txg=",
+        version = "v0.0.0-20250730193827-2d320260d730",
     )
     go_repository(
         name = "io_k8s_streaming",
@@ -530,6 +560,7 @@ NOTICES = {
     "@com_github_emicklei_go_restful_v3//:notices": "github.com/emicklei/go-restful/v3",
     "@com_github_felixge_httpsnoop//:notices": "github.com/felixge/httpsnoop",
     "@com_github_fsnotify_fsnotify//:notices": "github.com/fsnotify/fsnotify",
+    "@com_github_fxamacker_cbor_v2//:notices": "github.com/fxamacker/cbor/v2",
     "@com_github_go_logr_logr//:notices": "github.com/go-logr/logr",
     "@com_github_go_logr_stdr//:notices": "github.com/go-logr/stdr",
     "@com_github_google_uuid//:notices": "github.com/google/uuid",
@@ -557,14 +588,18 @@ NOTICES = {
     "@com_github_urfave_cli_v2//:notices": "github.com/urfave/cli/v2",
     "@com_github_vishvananda_netlink//:notices": "github.com/vishvananda/netlink",
     "@com_github_vishvananda_netns//:notices": "github.com/vishvananda/netns",
+    "@com_github_x448_float16//:notices": "github.com/x448/float16",
     "@com_github_xrash_smetrics//:notices": "github.com/xrash/smetrics",
+    "@in_gopkg_inf_v0//:notices": "gopkg.in/inf.v0",
     "@in_yaml_go_yaml_v3//:notices": "go.yaml.in/yaml/v3",
     "@io_cncf_tags_container_device_interface//:notices": "tags.cncf.io/container-device-interface",
     "@io_cncf_tags_container_device_interface_specs_go//:notices": "tags.cncf.io/container-device-interface/specs-go",
     "@io_etcd_go_bbolt//:notices": "go.etcd.io/bbolt",
+    "@io_k8s_apimachinery//:notices": "k8s.io/apimachinery",
     "@io_k8s_cri_api//:notices": "k8s.io/cri-api",
     "@io_k8s_cri_streaming//:notices": "k8s.io/cri-streaming",
     "@io_k8s_klog_v2//:notices": "k8s.io/klog/v2",
+    "@io_k8s_sigs_json//:notices": "sigs.k8s.io/json",
     "@io_k8s_streaming//:notices": "k8s.io/streaming",
     "@io_k8s_utils//:notices": "k8s.io/utils",
     "@io_opentelemetry_go_auto_sdk//:notices": "go.opentelemetry.io/auto/sdk",

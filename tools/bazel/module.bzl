@@ -60,7 +60,7 @@ def _go_sdk_module_impl(ctx):
 
     # A zip of a module cannot hold a go.mod below its root.
     _run(ctx, "find", ".", "-name", "_go.mod", "-execdir", "mv", "{}", "go.mod", ";")
-    ctx.file("BUILD.bazel", 'exports_files(["VERSION"])\n')
+    ctx.file("BUILD.bazel", 'exports_files(["LICENSE", "VERSION"])\n')
 
 go_sdk_module = repository_rule(
     implementation = _go_sdk_module_impl,

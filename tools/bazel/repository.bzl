@@ -10,7 +10,6 @@ filegroup(
         ["LICEN[CS]E*", "COPYING*", "NOTICE*", "PATENTS*", "licen[cs]e*"],
         allow_empty = True,
         exclude = ["*.go"],
-        exclude_directories = 0,
     ),
     visibility = ["//visibility:public"],
 )
