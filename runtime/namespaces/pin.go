@@ -170,5 +170,8 @@ func makeDir(path string, mode os.FileMode) error {
 	if err := os.Mkdir(path, mode); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	if info, err := os.Lstat(path); err != nil || !info.IsDir() {
+		return errors.Join(err, &fs.PathError{Op: "mkdir", Path: path, Err: unix.ENOTDIR})
+	}
 	return os.Chmod(path, mode)
 }
