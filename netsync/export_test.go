@@ -1,0 +1,4 @@
+package main
+
+// Main is the process, for tests that start it.
+var Main = main
