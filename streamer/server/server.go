@@ -10,6 +10,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -31,14 +32,11 @@ import (
 )
 
 const (
-	// headerTimeout and headerLimit, in bytes, are what a client may cost
-	// before it has shown a token.
-	headerTimeout = 10 * time.Second
-	headerLimit   = 16 << 10
+	// headerLimit, in bytes, is what a client may send before it has shown a
+	// token; the library adds 4096.
+	headerLimit = 16 << 10
 	// keepAlive is how long a connection without a request stays open.
 	keepAlive = 30 * time.Second
-	// creationTimeout bounds the opening of a session's streams.
-	creationTimeout = remotecommand.DefaultStreamCreationTimeout
 )
 
 // Exec runs a command with a client's streams.
@@ -67,6 +65,11 @@ type Handlers struct {
 type Config struct {
 	// IdleTimeout closes a session without traffic.
 	IdleTimeout time.Duration
+	// HeaderTimeout is what a client gets to send its request, and before it
+	// the TLS handshake. 0: 10 seconds.
+	HeaderTimeout time.Duration
+	// CreationTimeout is what a client gets to open a session's streams. 0: 30 seconds.
+	CreationTimeout time.Duration
 	// DrainTimeout is what sessions get to end when the server stops.
 	DrainTimeout time.Duration
 	// TLS is nil for plain HTTP.
@@ -87,6 +90,8 @@ type Server struct {
 // New returns a server for listener, whose address is in the URLs. The
 // listener is the server's from now on: Serve closes it.
 func New(listener net.Listener, config Config, handlers Handlers, tokens *session.Tokens, sessions *session.Set, log *slog.Logger) *Server {
+	config.HeaderTimeout = cmp.Or(config.HeaderTimeout, 10*time.Second)
+	config.CreationTimeout = cmp.Or(config.CreationTimeout, remotecommand.DefaultStreamCreationTimeout)
 	s := &Server{config: config, handlers: handlers, tokens: tokens, sessions: sessions, log: log, listener: listener}
 	s.base = url.URL{Scheme: "http", Host: reachable(listener.Addr())}
 	if config.TLS != nil {
@@ -101,11 +106,8 @@ func reachable(addr net.Addr) string {
 	if !ok || !tcp.IP.IsUnspecified() {
 		return addr.String()
 	}
-	host := "127.0.0.1"
-	if tcp.IP.To4() == nil {
-		host = "::1"
-	}
-	return net.JoinHostPort(host, fmt.Sprint(tcp.Port))
+	// Go binds :: for both families.
+	return net.JoinHostPort("127.0.0.1", fmt.Sprint(tcp.Port))
 }
 
 // URL returns a URL at which a client can open a session of a kind, once.
@@ -125,7 +127,7 @@ func (s *Server) Serve(ctx context.Context) error {
 	protocols.SetHTTP1(true) // HTTP/2 has no upgrades
 	server := &http.Server{
 		Handler:           s.routes(),
-		ReadHeaderTimeout: headerTimeout,
+		ReadHeaderTimeout: s.config.HeaderTimeout,
 		MaxHeaderBytes:    headerLimit,
 		IdleTimeout:       keepAlive,
 		Protocols:         protocols,
@@ -147,15 +149,23 @@ func (s *Server) Serve(ctx context.Context) error {
 	})
 	group.Go(func() error {
 		<-ctx.Done()
-		draining, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
-		defer cancel()
-		// Shutdown waits for no session: their connections are no longer its own.
-		group.Go(func() error { return ignoreDeadline(server.Shutdown(draining)) })
-		s.sessions.Drain(draining)
-		return nil
+		return s.drain(context.WithoutCancel(ctx), server)
 	})
 	err := group.Wait()
 	return errors.Join(err, server.Close())
+}
+
+// drain ends the listener and idle connections, and then the sessions.
+func (s *Server) drain(ctx context.Context, server *http.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, s.config.DrainTimeout)
+	defer cancel()
+	var group errgroup.Group
+	// Shutdown waits for no session: their connections are no longer its own.
+	group.Go(func() error { return ignoreDeadline(server.Shutdown(ctx)) })
+	if left := s.sessions.Drain(ctx); left > 0 {
+		s.log.WarnContext(ctx, "sessions did not end in time", "sessions", left)
+	}
+	return group.Wait()
 }
 
 func ignoreDeadline(err error) error {

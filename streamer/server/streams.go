@@ -24,7 +24,7 @@ const maxPorts = 100
 func (s *Server) serveExec(c *client, r *streamerv1.PrepareExecRequest) {
 	options := &remotecommand.Options{Stdin: r.GetStdin(), Stdout: r.GetStdout(), Stderr: r.GetStderr(), TTY: r.GetTty()}
 	remotecommand.ServeExec(c.response, c.request, execution{s.handlers.Exec, r, c}, r.GetContainer().GetPodName(), r.GetContainer().GetPodUid(),
-		r.GetContainer().GetId(), r.GetCmd(), options, s.config.IdleTimeout, creationTimeout, remotecommand.SupportedStreamingProtocols)
+		r.GetContainer().GetId(), r.GetCmd(), options, s.config.IdleTimeout, s.config.CreationTimeout, remotecommand.SupportedStreamingProtocols)
 }
 
 // execution is one exec session, as the library calls it.
@@ -62,7 +62,7 @@ func (e execution) ExecInContainer(ctx context.Context, _, _, container string, 
 func (s *Server) serveAttach(c *client, r *streamerv1.PrepareAttachRequest) {
 	options := &remotecommand.Options{Stdin: r.GetStdin(), Stdout: r.GetStdout(), Stderr: r.GetStderr(), TTY: r.GetTty()}
 	remotecommand.ServeAttach(c.response, c.request, attachment{s.handlers.Attach, r, c}, r.GetContainer().GetPodName(), r.GetContainer().GetPodUid(),
-		r.GetContainer().GetId(), options, s.config.IdleTimeout, creationTimeout, remotecommand.SupportedStreamingProtocols)
+		r.GetContainer().GetId(), options, s.config.IdleTimeout, s.config.CreationTimeout, remotecommand.SupportedStreamingProtocols)
 }
 
 // attachment is one attach session, as the library calls it.
@@ -108,7 +108,7 @@ func (s *Server) serveForward(c *client, r *streamerv1.PreparePortForwardRequest
 		return
 	}
 	portforward.ServePortForward(c.response, c.request, connection{s.handlers.Forward, r, c}, r.GetPodId(), r.GetPodUid(),
-		options, s.config.IdleTimeout, creationTimeout, portforward.SupportedProtocols)
+		options, s.config.IdleTimeout, s.config.CreationTimeout, portforward.SupportedProtocols)
 }
 
 // connection is one port-forward session, as the library calls it for each

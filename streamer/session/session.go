@@ -29,6 +29,9 @@ const (
 // ErrStopping is the cause with which Drain ends sessions.
 var ErrStopping = errors.New("the streamer is stopping")
 
+// lastWait is how long Drain waits for sessions that it has canceled.
+const lastWait = 5 * time.Second
+
 // Info describes an open session.
 type Info struct {
 	Kind     Kind
@@ -102,20 +105,22 @@ func (s *Set) List() []Info {
 }
 
 // Drain refuses new sessions, gives the open ones until ctx ends to finish,
-// then cancels them and returns when all have ended. Call it once.
-func (s *Set) Drain(ctx context.Context) {
+// then cancels them and waits for their end, though not for ever: a session
+// whose client has not opened its streams yet cannot be hurried. It returns
+// how many are left. Call it once.
+func (s *Set) Drain(ctx context.Context) int {
 	s.mu.Lock()
 	s.draining = true
 	empty := make(chan struct{})
 	if len(s.open) == 0 {
 		s.mu.Unlock()
-		return
+		return 0
 	}
 	s.empty = empty
 	s.mu.Unlock()
 	select {
 	case <-empty:
-		return
+		return 0
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
@@ -123,5 +128,11 @@ func (s *Set) Drain(ctx context.Context) {
 		opened.cancel(ErrStopping)
 	}
 	s.mu.Unlock()
-	<-empty
+	select {
+	case <-empty:
+	case <-time.After(lastWait):
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
 }
