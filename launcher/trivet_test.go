@@ -123,6 +123,8 @@ func (tr *trivet) start(edits ...func(*exec.Cmd)) {
 	log, err := os.OpenFile(tr.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ok(tr.t, err)
 	cmd := tr.command("run", "-c", tr.path)
+	// Programs built with -race would take a second to exit, for no race.
+	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM}
 	for _, edit := range edits {
@@ -252,6 +254,18 @@ func (tr *trivet) kill(member string, signal syscall.Signal) *launcherv1.Member 
 	}
 	ok(tr.t, unix.Kill(int(m.GetPid()), signal))
 	return m
+}
+
+// awaitGone waits until a process whose parent is dead is gone. Whether that
+// takes long depends on who reaps it.
+func (tr *trivet) awaitGone(m *launcherv1.Member) {
+	tr.t.Helper()
+	eventually(tr.t, m.GetName()+" to be gone", func() error {
+		if err := unix.Kill(int(m.GetPid()), 0); !errors.Is(err, unix.ESRCH) {
+			return fmt.Errorf("signal to pid %d: %w", m.GetPid(), err)
+		}
+		return nil
+	})
 }
 
 func eventually(t *testing.T, what string, try func() error) {

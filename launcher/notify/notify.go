@@ -8,6 +8,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -15,20 +17,20 @@ import (
 	"github.com/coreos/go-systemd/v22/daemon"
 )
 
+// sendLimit bounds the wait for room in systemd's queue.
+const sendLimit = time.Second
+
 // Notifier sends the launcher's states. It is safe for concurrent use.
 type Notifier struct {
-	send  func(state string) error
-	log   *slog.Logger
-	mu    sync.Mutex
-	ready bool // systemd knows that the start is over
+	log    *slog.Logger
+	socket string // empty without systemd
+	mu     sync.Mutex
+	ready  bool // systemd knows that the start is over
 }
 
-// New returns a notifier that writes to the socket of the environment.
+// New returns a notifier that writes to the socket that NOTIFY_SOCKET names.
 func New(log *slog.Logger) *Notifier {
-	return &Notifier{log: log, send: func(state string) error {
-		_, err := daemon.SdNotify(false, state)
-		return err
-	}}
+	return &Notifier{log: log, socket: os.Getenv("NOTIFY_SOCKET")}
 }
 
 // Serving says that the start, or a reload, is over.
@@ -97,7 +99,27 @@ func status(format string, args ...any) string {
 }
 
 func (n *Notifier) tell(states ...string) {
+	if n.socket == "" {
+		return
+	}
 	if err := n.send(strings.Join(states, "\n")); err != nil {
 		n.log.Warn("systemd was not told", "states", states, "error", err.Error())
 	}
+}
+
+// send does what daemon.SdNotify does, with a deadline: a service manager
+// that has stopped reading must not stop the group.
+func (n *Notifier) send(state string) error {
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: n.socket, Net: "unixgram"})
+	if err != nil {
+		return fmt.Errorf("notify: %w", err)
+	}
+	defer func() { _ = conn.Close() }() // a datagram is sent or not
+	if err := conn.SetWriteDeadline(time.Now().Add(sendLimit)); err != nil {
+		return fmt.Errorf("notify: %w", err)
+	}
+	if _, err := conn.Write([]byte(state)); err != nil {
+		return fmt.Errorf("notify: %w", err)
+	}
+	return nil
 }

@@ -134,16 +134,17 @@ func (k *keeper) awaitServing(ctx context.Context, probe Probe) error {
 // watch checks the process until it hangs or ctx, which ends with the
 // process, ends.
 func (k *keeper) watch(ctx context.Context, probe Probe) error {
-	ticker := time.NewTicker(k.limits.Interval)
-	defer ticker.Stop()
+	pause := time.NewTimer(k.limits.Interval)
+	defer pause.Stop()
 	missed, state := 0, Serving
 	for {
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
-		case <-ticker.C:
+		case <-pause.C:
 		}
 		serving, err := k.check(ctx, probe)
+		pause.Reset(k.limits.Interval)
 		if err != nil {
 			if missed++; missed >= k.limits.Threshold {
 				return fmt.Errorf("%w to %d health checks in a row: %w", errHung, missed, err)
