@@ -1,86 +1,235 @@
 // Package pump moves the bytes of containers: from their FIFOs into CRI logs
 // and to attached clients, and from a client into their stdin.
+//
+//	container ─▶ shim ─▶ FIFO ─▶ pump ─┬─▶ log, one write for many lines
+//	                                   └─▶ hub ─▶ a bounded queue per client
+//
+// Invariant: a byte of output leaves its FIFO only after it is in the log, and
+// a journal (package journal) makes the two steps one: whenever this process
+// is killed, a successor continues with neither a line lost nor one twice. A
+// line that waits for its newline stays in the FIFO.
+//
+// Each container is an actor: one goroutine at a time takes turns for it, and
+// none exists while it is idle. One epoll instance wakes the actors. So an idle
+// container costs a few hundred bytes and a mapped page, and a hung disk stalls
+// the containers that log to it and no others.
+//
+// What fails: a log that cannot be written holds its container back while it
+// may recover, then output is dropped, counted and warned about, until writing
+// works again. Unread output dies with its FIFO when container, shim and this
+// process are all gone: the kernel keeps a pipe's content only as long as
+// somebody has it open.
 package pump
 
 import (
 	"context"
-	"io"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/trivet-cri/trivet/internal/ident"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 )
 
-// Streams is what an attached client has; a nil stream is not connected.
-type Streams struct {
-	// Stdin is read until its end.
-	Stdin io.Reader
-	// Stdout and Stderr are written by one goroutine, in order of arrival.
-	Stdout, Stderr io.Writer
-	// TTY must equal the container's.
-	TTY bool
-	// CloseStdin, if set, is called once after the container's stdin has been
-	// closed because of stdin_once: the shim holds a write end of its own,
-	// which only the task API's CloseIO closes.
-	CloseStdin func(context.Context) error
+// tuning is what tests make shorter.
+type tuning struct {
+	pace       time.Duration // between two reads of a stream that has little
+	backoff    time.Duration // first wait after a failed append; doubles
+	backoffMax time.Duration
+	stall      time.Duration // how long a failing log holds its container back
+	warnEvery  time.Duration // between two warnings about dropped output
+	clientMax  int           // bytes that an attached client may be behind
+	probe      func(string)  // called at each step of the append protocol
 }
 
-// Info is what is known of an open container.
-type Info struct {
-	Container *streamerv1.Container
-	// TTY, Stdin and StdinOnce are as in the OpenIORequest.
-	TTY, Stdin, StdinOnce bool
-	// Ended is true once the output has ended and was drained.
-	Ended bool
-	// Dropped is the number of output bytes that could not be logged.
-	Dropped uint64
+func defaults() tuning {
+	return tuning{
+		pace:       time.Millisecond,
+		backoff:    20 * time.Millisecond,
+		backoffMax: time.Second,
+		stall:      10 * time.Second,
+		warnEvery:  30 * time.Second,
+		clientMax:  1 << 20,
+		probe:      func(string) {},
+	}
 }
 
 // Pumps is the set of all containers' pumps. Safe for concurrent use.
 type Pumps struct {
-	resumed chan struct{}
+	dir      string
+	pipeSize int
+	log      *slog.Logger
+	tuning   tuning
+	spaces   *workspaces
+	poller   *poller
+	resumed  chan struct{}
+	ended    chan struct{} // closed when Run returns
+
+	mu       sync.RWMutex // never held over I/O
+	entries  map[string]*entry
+	actors   *errgroup.Group // turns
+	sessions *errgroup.Group // attached clients' readers and writers
+	running  context.Context // ends when Run is to return
 }
 
-// New opens the pumps' state directory.
+// entry is a container's place in the set, taken before its I/O begins.
+type entry struct {
+	request *streamerv1.OpenIORequest
+	ready   chan struct{} // closed when pump or err is set
+	pump    *pump
+	err     error
+}
+
+// New opens the directory in which the FIFOs and journals live, one folder for
+// each container, making it if need be. pipeSize, in bytes, is the capacity to
+// ask for each FIFO; the kernel may grant less. Nothing runs before Run.
 func New(dir string, pipeSize int, log *slog.Logger) (*Pumps, error) {
-	return &Pumps{resumed: make(chan struct{})}, nil
+	return newPumps(dir, pipeSize, log, defaults())
 }
 
-// Run resumes recorded pumps, then moves bytes until ctx ends.
-func (p *Pumps) Run(ctx context.Context) error {
-	close(p.resumed)
-	<-ctx.Done()
-	return nil
+func newPumps(dir string, pipeSize int, log *slog.Logger, t tuning) (*Pumps, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the directory of the pumps: %w", err)
+	}
+	poller, err := newPoller()
+	if err != nil {
+		return nil, err
+	}
+	return &Pumps{
+		dir:      dir,
+		pipeSize: max(pipeSize, 2*os.Getpagesize()), // see lineLimit
+		log:      log,
+		tuning:   t,
+		spaces:   newWorkspaces(),
+		poller:   poller,
+		resumed:  make(chan struct{}),
+		ended:    make(chan struct{}),
+		entries:  map[string]*entry{},
+	}, nil
 }
 
 // Resumed is closed when the recorded pumps have been resumed.
 func (p *Pumps) Resumed() <-chan struct{} { return p.resumed }
 
-// Open makes a container's FIFOs and starts its pump.
-func (p *Pumps) Open(ctx context.Context, r *streamerv1.OpenIORequest) (*streamerv1.OpenIOResponse, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// Close waits for the end of the output, then removes FIFOs and state.
-func (p *Pumps) Close(ctx context.Context, id string, drain time.Duration) (drained bool, err error) {
-	return true, nil
-}
-
-// Reopen opens the log path again after a rotation.
-func (p *Pumps) Reopen(ctx context.Context, id string) error { return errdefs.ErrNotFound }
-
-// Sweep removes every container that is not in keep.
-func (p *Pumps) Sweep(ctx context.Context, keep []string) (removed []string, err error) {
-	return nil, nil
-}
-
 // Count is the number of open containers.
-func (p *Pumps) Count() int { return 0 }
+func (p *Pumps) Count() int {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return len(p.entries)
+}
 
-// Attach joins a container's streams.
-func (p *Pumps) Attach(ctx context.Context, id string, s Streams) error { return errdefs.ErrNotFound }
+// Open makes a container's FIFOs and starts its pump. It is idempotent while
+// the request is the same, also across a restart. Errors: ErrInvalidArgument
+// (id or log path malformed), ErrNotFound (the log's directory does not
+// exist), ErrAlreadyExists (open with another request), ErrUnavailable (Run has ended).
+func (p *Pumps) Open(ctx context.Context, r *streamerv1.OpenIORequest) (*streamerv1.OpenIOResponse, error) {
+	r, err := validated(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := p.waitResumed(ctx); err != nil {
+		return nil, err
+	}
+	id := r.GetContainer().GetId()
+	for {
+		e, mine := p.claim(id, r)
+		if mine {
+			e.pump, e.err = p.create(ctx, r)
+			if e.err != nil {
+				p.forget(id, e)
+			}
+			close(e.ready)
+		}
+		if err := wait(ctx, e.ready); err != nil {
+			return nil, fmt.Errorf("open io of %s: %w", id, err)
+		}
+		switch {
+		case mine && e.err != nil:
+			return nil, fmt.Errorf("open io of %s: %w", id, e.err)
+		case e.err != nil:
+			continue // another call failed; this one tries itself
+		case !sameRequest(e.request, r):
+			return nil, fmt.Errorf("io of %s is open with another request: %w", id, errdefs.ErrAlreadyExists)
+		}
+		return e.pump.paths(), nil
+	}
+}
 
-// Info describes an open container.
-func (p *Pumps) Info(id string) (Info, bool) { return Info{}, false }
+// claim returns the entry of id; mine is true if the caller has to fill it.
+func (p *Pumps) claim(id string, r *streamerv1.OpenIORequest) (e *entry, mine bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e, ok := p.entries[id]; ok {
+		return e, false
+	}
+	e = &entry{request: r, ready: make(chan struct{})}
+	p.entries[id] = e
+	return e, true
+}
+
+func (p *Pumps) forget(id string, e *entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.entries[id] == e {
+		delete(p.entries, id)
+	}
+}
+
+func (p *Pumps) entry(id string) (*entry, bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	e, ok := p.entries[id]
+	return e, ok
+}
+
+// find returns an open container's pump.
+func (p *Pumps) find(ctx context.Context, id string) (*pump, error) {
+	if err := ident.Check("container_id", id); err != nil {
+		return nil, err
+	}
+	if err := p.waitResumed(ctx); err != nil {
+		return nil, err
+	}
+	e, ok := p.entry(id)
+	if ok {
+		if err := wait(ctx, e.ready); err != nil {
+			return nil, fmt.Errorf("io of %s: %w", id, err)
+		}
+		ok = e.err == nil
+	}
+	if !ok {
+		return nil, fmt.Errorf("io of container %s: %w", id, errdefs.ErrNotFound)
+	}
+	return e.pump, nil
+}
+
+func (p *Pumps) waitResumed(ctx context.Context) error {
+	select {
+	case <-p.ended:
+		return fmt.Errorf("pumps have stopped: %w", errdefs.ErrUnavailable)
+	default:
+	}
+	if err := wait(ctx, p.resumed); err != nil {
+		return fmt.Errorf("wait until pumps are resumed: %w", err)
+	}
+	return nil
+}
+
+// wait returns when done is closed, or with the reason for which ctx ended.
+func wait(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// folder is where a container's FIFOs and journal are. id has been checked.
+func (p *Pumps) folder(id string) string { return filepath.Join(p.dir, id) }

@@ -1,0 +1,169 @@
+package pump_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+const kills = 120
+
+// lines writes numbered lines until stopped, in chunks that end anywhere, and
+// returns how many it wrote.
+func lines(t *testing.T, s *shim, stop <-chan struct{}) int {
+	var chunk []byte
+	n := 0
+	for {
+		select {
+		case <-stop:
+			s.write(t, string(chunk))
+			return n
+		default:
+		}
+		for len(chunk) < 24<<10 {
+			pad := strings.Repeat("same", n%40)
+			chunk = fmt.Appendf(chunk, "%d %s\n", n, pad)
+			n++
+		}
+		cut := 1 + rand.IntN(len(chunk))
+		s.write(t, string(chunk[:cut]))
+		chunk = append(chunk[:0], chunk[cut:]...)
+	}
+}
+
+// expectNumbers checks that each stream has 0..n-1, whole and in order.
+func expectNumbers(t *testing.T, got []record, want map[string]int) {
+	t.Helper()
+	next := map[string]int{}
+	for i, r := range got {
+		n := next[r.stream]
+		line := fmt.Sprintf("%d %s", n, strings.Repeat("same", n%40))
+		if r.text != line || r.tag != "F" {
+			t.Fatalf("record %d is %+.60v, want %.60q", i, r, line)
+		}
+		next[r.stream]++
+	}
+	for stream, n := range want {
+		if next[stream] != n {
+			t.Errorf("%s has %d lines, want %d", stream, next[stream], n)
+		}
+	}
+}
+
+func TestKillLosesNothing(t *testing.T) {
+	t.Parallel()
+	for _, tty := range []bool{false, true} {
+		t.Run(fmt.Sprintf("tty=%t", tty), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			r := request(t)
+			r.Tty = tty
+			first := newPumps(t, dir)
+			stopFirst := start(t, first)
+			fifos := open(t, first, r)
+			shims := map[string]*shim{"stdout": openShim(t, fifos.GetStdout())}
+			if !tty {
+				shims["stderr"] = openShim(t, fifos.GetStderr())
+			}
+			stopFirst()
+
+			stop := make(chan struct{})
+			wrote := map[string]int{}
+			var mu sync.Mutex
+			var writers sync.WaitGroup
+			for stream, s := range shims {
+				writers.Go(func() {
+					n := lines(t, s, stop)
+					mu.Lock()
+					defer mu.Unlock()
+					wrote[stream] = n
+				})
+			}
+			for range kills {
+				cmd := role(t, "pump", "PUMP_TEST_DIR="+dir)
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				// Not a wait for a condition: the instant is what varies.
+				time.Sleep(20*time.Millisecond + time.Duration(rand.Int64N(int64(40*time.Millisecond))))
+				_ = cmd.Process.Kill()
+				_ = cmd.Wait()
+			}
+			last := newPumps(t, dir)
+			start(t, last)
+			close(stop)
+			writers.Wait()
+			for _, s := range shims {
+				s.close()
+			}
+			drained, err := last.Close(t.Context(), r.GetContainer().GetId(), time.Minute)
+			if err != nil || !drained {
+				t.Fatal(drained, err)
+			}
+			expectNumbers(t, records(t, r.GetLogPath()), wrote)
+			t.Logf("%d kills, lines: %v", kills, wrote)
+		})
+	}
+}
+
+// TestCrashAtEachStep kills the pump between the steps of its append protocol,
+// where random instants seldom fall, with lines that all look the same.
+func TestCrashAtEachStep(t *testing.T) {
+	t.Parallel()
+	for _, step := range []string{"framed", "begun", "appended", "consumed"} {
+		for _, rotate := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s rotate=%t", step, rotate), func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				r := request(t)
+				first := newPumps(t, dir)
+				stopFirst := start(t, first)
+				fifos := open(t, first, r)
+				stdout, stderr := openShim(t, fifos.GetStdout()), openShim(t, fifos.GetStderr())
+				stopFirst()
+
+				const times = 5
+				for range times {
+					stdout.write(t, "y\ny\npart")
+					cmd := role(t, "pump", "PUMP_TEST_DIR="+dir, "PUMP_TEST_CRASH="+step+":1")
+					if err := cmd.Run(); err == nil {
+						t.Fatal("pump was not killed")
+					}
+					stdout.write(t, "ial\n")
+				}
+				logs := []string{r.GetLogPath()}
+				if rotate {
+					old := filepath.Join(filepath.Dir(r.GetLogPath()), "0.log.20260102-150405")
+					if err := os.Rename(r.GetLogPath(), old); err != nil {
+						t.Fatal(err)
+					}
+					logs = []string{old, r.GetLogPath()}
+				}
+				last := newPumps(t, dir)
+				start(t, last)
+				if rotate {
+					if err := last.Reopen(t.Context(), r.GetContainer().GetId()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				stdout.close()
+				stderr.close()
+				if _, err := last.Close(t.Context(), r.GetContainer().GetId(), time.Minute); err != nil {
+					t.Fatal(err)
+				}
+				got := ""
+				for _, r := range records(t, logs...) {
+					got += r.tag + r.text + "|"
+				}
+				if want := strings.Repeat("Fy|Fy|Fpartial|", times); got != want {
+					t.Errorf("log is %q, want %q", got, want)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package pump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+)
+
+// stdin is the writing end of a container's stdin FIFO. It is open from the
+// start, so that the container does not see an end before a client comes.
+type stdin struct {
+	path string
+	file *os.File      // nil if a predecessor has closed it
+	turn chan struct{} // has a token while a write is under way
+}
+
+// openStdin opens the FIFO for both directions: that needs no reader, and what
+// is written before the task starts is not lost. A FIFO that is missing has
+// been closed for good.
+func openStdin(path string) (*stdin, error) {
+	s := &stdin{path: path, turn: make(chan struct{}, 1)}
+	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open fifo %q: %w", path, err)
+	}
+	s.file = os.NewFile(uintptr(fd), path)
+	return s, nil
+}
+
+// write writes all of chunk, undivided by other clients' chunks, or as much as
+// was possible before ctx ended.
+func (s *stdin) write(ctx context.Context, chunk []byte) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-s.turn }()
+	if s.file == nil {
+		return fmt.Errorf("container's stdin is closed: %w", errdefs.ErrFailedPrecondition)
+	}
+	// A deadline in the past is how a blocked write is called off.
+	interrupted := make(chan struct{})
+	release := context.AfterFunc(ctx, func() {
+		defer close(interrupted)
+		_ = s.file.SetWriteDeadline(time.Unix(1, 0))
+	})
+	_, err := s.file.Write(chunk)
+	if !release() {
+		<-interrupted
+		_ = s.file.SetWriteDeadline(time.Time{})
+	}
+	if err != nil {
+		return fmt.Errorf("write to the container's stdin: %w", err)
+	}
+	return nil
+}
+
+// close ends the container's stdin for good: for this process, whose end is
+// closed, and for a successor, which finds no FIFO.
+func (s *stdin) close(ctx context.Context) error {
+	select {
+	case s.turn <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-s.turn }()
+	if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove stdin fifo: %w", err)
+	}
+	return s.release()
+}
+
+// release closes this process's end. A write that is blocked fails.
+func (s *stdin) release() error {
+	if s.file == nil {
+		return nil
+	}
+	if err := s.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("close stdin fifo: %w", err)
+	}
+	return nil
+}
