@@ -3,6 +3,9 @@ package namespaces
 import (
 	"context"
 	"runtime"
+	"sync"
+
+	"golang.org/x/sys/unix"
 )
 
 // exclusively runs work when no other does for the pod, on a thread of its
@@ -16,10 +19,11 @@ func (p *Pins) exclusively(ctx context.Context, id string, work func() error, gi
 	}
 	result := make(chan error, 1)
 	p.running.Go(func() {
-		runtime.LockOSThread() // and never unlocked
-		err := work()
-		p.release(id)
-		result <- err
+		onOwnThread(func() {
+			err := work()
+			p.release(id)
+			result <- err
+		})
 	})
 	select {
 	case err := <-result:
@@ -58,4 +62,20 @@ func (p *Pins) release(id string) {
 	defer p.mu.Unlock()
 	close(p.busy[id])
 	delete(p.busy, id)
+}
+
+// onOwnThread runs do on a thread that ends with the calling goroutine, which
+// must do nothing else. It is never the main thread: that one cannot end, so
+// it would hold the pod's namespaces for ever, and be what /proc/self shows.
+func onOwnThread(do func()) {
+	runtime.LockOSThread()
+	if unix.Gettid() != unix.Getpid() {
+		do() // never unlocked, so the thread ends
+		return
+	}
+	// As long as this goroutine keeps the main thread, another cannot get it.
+	var other sync.WaitGroup
+	other.Go(func() { onOwnThread(do) })
+	other.Wait()
+	runtime.UnlockOSThread()
 }
