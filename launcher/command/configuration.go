@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/urfave/cli/v2"
 
@@ -43,9 +44,14 @@ func check(c *cli.Context) error {
 		}
 		from = group.Source(c.Args().First())
 	}
-	if _, err := from.Read(); err != nil {
+	_, err := from.Read()
+	if unreadable := (*fs.PathError)(nil); errors.As(err, &unreadable) {
 		return err
 	}
-	_, err := fmt.Fprintf(c.App.Writer, "%s: ok\n", from.Path())
+	if err != nil {
+		// Each mistake begins its line, as editors expect it.
+		return fmt.Errorf("mistakes in the configuration:\n%w", err)
+	}
+	_, err = fmt.Fprintf(c.App.Writer, "%s: ok\n", from.Path())
 	return err
 }

@@ -1,0 +1,4 @@
+package process
+
+// Printable is printable, for its fuzz test.
+var Printable = printable

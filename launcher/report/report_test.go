@@ -1,0 +1,73 @@
+package report_test
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/trivet-cri/trivet/launcher/report"
+	launcherv1 "github.com/trivet-cri/trivet/proto/launcher/v1"
+)
+
+var update = flag.Bool("update", false, "write the expected files")
+
+var now = time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)
+
+func ago(d time.Duration) *timestamppb.Timestamp { return timestamppb.New(now.Add(-d)) }
+
+// statuses by the name of their expected files.
+var statuses = map[string]*launcherv1.StatusResponse{
+	"restarted": {
+		Generation: 3, Restarts: 2, Version: "1.2.3", StartedAt: ago(26*time.Hour + 5*time.Minute), Pid: 100,
+		ConfigPath: "/etc/trivet/trivet.toml", CriSocket: "/run/trivet/trivet.sock",
+		Members: []*launcherv1.Member{
+			{Name: "netsync", Pid: 101, State: "serving", Critical: true, StartedAt: ago(90 * time.Second), Restarts: 2, LastExit: "asked to stop, exit code 0"},
+			{Name: "streamer", State: "backoff", Restarts: 4, LastExit: "killed by SIGKILL: last line"},
+			{Name: "runtime", Pid: 103, State: "starting", Critical: true, StartedAt: ago(250 * time.Millisecond)},
+		},
+		History: []*launcherv1.Restart{
+			{At: ago(49 * time.Hour), Reason: "netsync: exit code 1: no config", Generation: 2},
+			{At: ago(91 * time.Second), Reason: "reload of /etc/trivet/trivet.toml", Generation: 3},
+		},
+	},
+	"empty": {},
+}
+
+func TestReport(t *testing.T) {
+	t.Parallel()
+	for name, status := range statuses {
+		var table, object strings.Builder
+		r := report.New(status, now)
+		if err := r.WriteTable(&table); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.WriteJSON(&object); err != nil {
+			t.Fatal(err)
+		}
+		// Local times are the machine's.
+		text := table.String()
+		for _, h := range status.GetHistory() {
+			text = strings.ReplaceAll(text, h.GetAt().AsTime().Local().Format(time.DateTime), h.GetAt().AsTime().Format(time.DateTime))
+		}
+		for file, got := range map[string]string{name + ".txt": text, name + ".json": object.String()} {
+			path := filepath.Join("testdata", file)
+			if *update {
+				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got != string(want) {
+				t.Errorf("%s is\n%s\nwant\n%s", path, got, want)
+			}
+		}
+	}
+}
