@@ -22,7 +22,7 @@ var jaegerFlags = []string{
 	"collector.otlp.grpc.host-port", "query.http-server.host-port",
 	"collector.otlp.http.host-port", "query.grpc-server.host-port",
 	"collector.grpc-server.host-port", "collector.http-server.host-port",
-	"http-server.host-port", "admin.http.host-port",
+	"admin.http.host-port",
 }
 
 // NewJaeger chooses free ports. They are free until somebody else takes them,

@@ -8,7 +8,7 @@ import (
 )
 
 // Programs are our own that images contain: static, for Linux.
-var Programs = []string{"applets", "nginx", "nnp", "pause"}
+var Programs = []string{"nginx", "nnp", "pause"}
 
 // Ingredients are what images are made of.
 type Ingredients struct {
@@ -31,7 +31,7 @@ type catalog struct {
 
 // Catalog makes all images.
 func Catalog(in Ingredients) ([]Named, error) {
-	base, err := layer(rootfs(in.Busybox, in.Programs["applets"]))
+	base, err := layer(rootfs(in.Busybox))
 	if err != nil {
 		return nil, err
 	}
@@ -103,12 +103,15 @@ func (c *catalog) servers(nginx []byte) {
 
 // singles adds the images that have one program and nothing else.
 func (c *catalog) singles(programs map[string][]byte) {
-	names := []string{"k8s.gcr.io/pause:3.9"}
+	// The versions differ, for critest counts the tags of one of them.
 	for _, tag := range []string{"3.9", "3.10", "3.10.1", "3.10.2"} {
-		names = append(names, "registry.k8s.io/pause:"+tag)
+		names := []string{"registry.k8s.io/pause:" + tag}
+		if tag == "3.9" {
+			names = append(names, "k8s.gcr.io/pause:"+tag)
+		}
+		c.add(v1.Config{Entrypoint: []string{"/pause"}, User: "65535:65535", Labels: map[string]string{"version": tag}}, nil,
+			[]File{{Path: "pause", Mode: 0o755, Content: programs["pause"]}}, names...)
 	}
-	c.add(v1.Config{Entrypoint: []string{"/pause"}, User: "65535:65535"}, nil,
-		[]File{{Path: "pause", Mode: 0o755, Content: programs["pause"]}}, names...)
 	c.add(v1.Config{Entrypoint: []string{"/nnp"}}, nil,
 		[]File{{Path: "nnp", Mode: 0o4755, Content: programs["nnp"]}}, e2e+"nonewprivs:1.3")
 }

@@ -1,12 +1,5 @@
 package image
 
-import (
-	"slices"
-)
-
-// Applets of our own, in the place of those that Debian's busybox lacks.
-var ownApplets = []string{"ipcs", "pgrep"}
-
 const passwd = `root:x:0:0:root:/root:/bin/sh
 daemon:x:1:1:daemon:/usr/sbin:/bin/false
 bin:x:2:2:bin:/bin:/bin/false
@@ -39,21 +32,20 @@ const (
 	groupEntry  = "default-user:x:1000:\ngroup-defined-in-image:x:50000:default-user\n"
 )
 
-// Busybox is Debian's static busybox.
+// Busybox is a static busybox.
 type Busybox struct {
 	Program []byte
 	Applets []string // what busybox --list says
 }
 
-// rootfs is a small system: busybox under all its names, our own applets
-// beside it, and the files that name users and groups.
+// rootfs is a small system: busybox under all its names, and the files that
+// name users and groups.
 //
 // The names are hard links as in the original image: masking /bin/ls by a
 // mount must not mask the shell.
-func rootfs(busybox Busybox, applets []byte) []File {
+func rootfs(busybox Busybox) []File {
 	files := []File{
 		{Path: "bin/busybox", Mode: 0o755, Content: busybox.Program},
-		{Path: "bin/applets", Mode: 0o755, Content: applets},
 		{Path: "etc/passwd", Mode: 0o644, Content: []byte(passwd)},
 		{Path: "etc/group", Mode: 0o644, Content: []byte(group)},
 		{Path: "tmp", Kind: Directory, Mode: 0o1777},
@@ -64,12 +56,9 @@ func rootfs(busybox Busybox, applets []byte) []File {
 		files = append(files, File{Path: dir, Kind: Directory, Mode: 0o755})
 	}
 	for _, name := range busybox.Applets {
-		if name != "busybox" && !slices.Contains(ownApplets, name) {
+		if name != "busybox" {
 			files = append(files, File{Path: "bin/" + name, Kind: HardLink, Mode: 0o755, Target: "bin/busybox"})
 		}
-	}
-	for _, name := range ownApplets {
-		files = append(files, File{Path: "bin/" + name, Kind: HardLink, Mode: 0o755, Target: "bin/applets"})
 	}
 	return files
 }

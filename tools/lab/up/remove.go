@@ -42,7 +42,7 @@ func (l *lab) removeFrom(dir string) error {
 		network.RemoveBridge(l.slot.Bridge()),
 		l.slot.Alone(func() error { return l.removeShared(ctx) }),
 	)
-	for _, name := range []string{binDir, cniDir, certsDir, registryDir, containerdDir, "containerd.toml"} {
+	for _, name := range []string{binDir, cniDir, certsDir, registryDir, containerdDir, crictlConfig, containerdConfig} {
 		failed = errors.Join(failed, os.RemoveAll(filepath.Join(dir, name)))
 	}
 	if failed != nil {

@@ -25,6 +25,10 @@ const (
 	certsDir      = "certs"
 	registryDir   = "registry"
 	containerdDir = "containerd"
+	// crictl takes this configuration, which is empty, in the place of the
+	// machine's; it refuses one that does not exist.
+	crictlConfig     = "no-crictl.yaml"
+	containerdConfig = "containerd.toml"
 )
 
 func (l *lab) path(elements ...string) string {
@@ -35,6 +39,9 @@ func (l *lab) path(elements ...string) string {
 // They run until daemons ends.
 func (l *lab) start(ctx, daemons context.Context) (*Info, error) {
 	if err := l.linkParts(); err != nil {
+		return nil, err
+	}
+	if err := os.WriteFile(l.path(crictlConfig), nil, 0o644); err != nil {
 		return nil, err
 	}
 	images, err := l.find("images")
@@ -153,7 +160,7 @@ func (l *lab) startContainerd(ctx, daemons context.Context, cgroups []string, in
 	if err != nil {
 		return err
 	}
-	config := l.path("containerd.toml")
+	config := l.path(containerdConfig)
 	if err := os.WriteFile(config, text, 0o644); err != nil {
 		return err
 	}
