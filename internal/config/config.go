@@ -13,6 +13,10 @@ import (
 // Version is the version of the file's format that this package reads.
 const Version = 1
 
+// BuiltInPauseImage is the name of the pause image that the runtime makes
+// itself and no registry has.
+const BuiltInPauseImage = "trivet.invalid/pause:1"
+
 // DefaultPath is where the processes look when no path is given.
 const DefaultPath = "/etc/trivet/trivet.toml"
 
@@ -118,7 +122,7 @@ type Runtime struct {
 type Image struct {
 	Snapshotter           string   `toml:"snapshotter" comment:"Snapshotter for images and containers."`
 	ConfigPath            string   `toml:"config_path" comment:"Directories with hosts.toml files of registries (mirrors, CA, headers), separated by colons."`
-	PauseImage            string   `toml:"pause_image" comment:"Image of the pause container in pods that share a PID namespace; never pulled for other pods, never removed."`
+	PauseImage            string   `toml:"pause_image" comment:"Image of the pause container in pods that share a PID namespace; not used for other pods, never removed. The default is built in, any other is pulled when needed."`
 	PinnedImages          []string `toml:"pinned_images" comment:"Images that are reported as pinned, so that the kubelet does not remove them."`
 	PullProgressTimeout   Duration `toml:"image_pull_progress_timeout" comment:"A pull without progress for this long is given up. 0 for never."`
 	MaxConcurrentDownload int      `toml:"max_concurrent_downloads" comment:"Layers of an image that are fetched at the same time. 0 for containerd's own setting."`
@@ -210,7 +214,7 @@ func defaultImage() Image {
 	return Image{
 		Snapshotter:         "overlayfs",
 		ConfigPath:          "/etc/containerd/certs.d:/etc/docker/certs.d",
-		PauseImage:          "registry.k8s.io/pause:3.10.2",
+		PauseImage:          BuiltInPauseImage,
 		PullProgressTimeout: Duration(5 * time.Minute),
 		StatsCollectPeriod:  Duration(10 * time.Second),
 	}

@@ -928,7 +928,10 @@ func (x *WatchStatusResponse) GetChangedAt() *timestamppb.Timestamp {
 type SweepRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// pod_ids are all pods that may keep their attachment.
-	PodIds        []string `protobuf:"bytes,1,rep,name=pod_ids,json=podIds,proto3" json:"pod_ids,omitempty"`
+	PodIds []string `protobuf:"bytes,1,rep,name=pod_ids,json=podIds,proto3" json:"pod_ids,omitempty"`
+	// as_of is when pod_ids was made; attachments that began later are not
+	// touched. Unset means the time of the call.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -966,6 +969,13 @@ func (*SweepRequest) Descriptor() ([]byte, []int) {
 func (x *SweepRequest) GetPodIds() []string {
 	if x != nil {
 		return x.PodIds
+	}
+	return nil
+}
+
+func (x *SweepRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
 	}
 	return nil
 }
@@ -1168,9 +1178,10 @@ const file_netsync_v1_netsync_proto_rawDesc = "" +
 	"\fconfig_error\x18\x05 \x01(\tR\vconfigError\x12 \n" +
 	"\vattachments\x18\x06 \x01(\x05R\vattachments\x129\n" +
 	"\n" +
-	"changed_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\"'\n" +
+	"changed_at\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tchangedAt\"X\n" +
 	"\fSweepRequest\x12\x17\n" +
-	"\apod_ids\x18\x01 \x03(\tR\x06podIds\")\n" +
+	"\apod_ids\x18\x01 \x03(\tR\x06podIds\x12/\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\")\n" +
 	"\rSweepResponse\x12\x18\n" +
 	"\aremoved\x18\x01 \x03(\tR\aremoved\")\n" +
 	"\x11SetPodCIDRRequest\x12\x14\n" +
@@ -1230,23 +1241,24 @@ var file_netsync_v1_netsync_proto_depIdxs = []int32{
 	0,  // 6: trivet.netsync.v1.DetachRequest.pod:type_name -> trivet.netsync.v1.Pod
 	12, // 7: trivet.netsync.v1.WatchStatusResponse.networks:type_name -> trivet.netsync.v1.Network
 	19, // 8: trivet.netsync.v1.WatchStatusResponse.changed_at:type_name -> google.protobuf.Timestamp
-	4,  // 9: trivet.netsync.v1.NetSync.Attach:input_type -> trivet.netsync.v1.AttachRequest
-	7,  // 10: trivet.netsync.v1.NetSync.Detach:input_type -> trivet.netsync.v1.DetachRequest
-	9,  // 11: trivet.netsync.v1.NetSync.Check:input_type -> trivet.netsync.v1.CheckRequest
-	11, // 12: trivet.netsync.v1.NetSync.WatchStatus:input_type -> trivet.netsync.v1.WatchStatusRequest
-	14, // 13: trivet.netsync.v1.NetSync.Sweep:input_type -> trivet.netsync.v1.SweepRequest
-	16, // 14: trivet.netsync.v1.NetSync.SetPodCIDR:input_type -> trivet.netsync.v1.SetPodCIDRRequest
-	6,  // 15: trivet.netsync.v1.NetSync.Attach:output_type -> trivet.netsync.v1.AttachResponse
-	8,  // 16: trivet.netsync.v1.NetSync.Detach:output_type -> trivet.netsync.v1.DetachResponse
-	10, // 17: trivet.netsync.v1.NetSync.Check:output_type -> trivet.netsync.v1.CheckResponse
-	13, // 18: trivet.netsync.v1.NetSync.WatchStatus:output_type -> trivet.netsync.v1.WatchStatusResponse
-	15, // 19: trivet.netsync.v1.NetSync.Sweep:output_type -> trivet.netsync.v1.SweepResponse
-	17, // 20: trivet.netsync.v1.NetSync.SetPodCIDR:output_type -> trivet.netsync.v1.SetPodCIDRResponse
-	15, // [15:21] is the sub-list for method output_type
-	9,  // [9:15] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	19, // 9: trivet.netsync.v1.SweepRequest.as_of:type_name -> google.protobuf.Timestamp
+	4,  // 10: trivet.netsync.v1.NetSync.Attach:input_type -> trivet.netsync.v1.AttachRequest
+	7,  // 11: trivet.netsync.v1.NetSync.Detach:input_type -> trivet.netsync.v1.DetachRequest
+	9,  // 12: trivet.netsync.v1.NetSync.Check:input_type -> trivet.netsync.v1.CheckRequest
+	11, // 13: trivet.netsync.v1.NetSync.WatchStatus:input_type -> trivet.netsync.v1.WatchStatusRequest
+	14, // 14: trivet.netsync.v1.NetSync.Sweep:input_type -> trivet.netsync.v1.SweepRequest
+	16, // 15: trivet.netsync.v1.NetSync.SetPodCIDR:input_type -> trivet.netsync.v1.SetPodCIDRRequest
+	6,  // 16: trivet.netsync.v1.NetSync.Attach:output_type -> trivet.netsync.v1.AttachResponse
+	8,  // 17: trivet.netsync.v1.NetSync.Detach:output_type -> trivet.netsync.v1.DetachResponse
+	10, // 18: trivet.netsync.v1.NetSync.Check:output_type -> trivet.netsync.v1.CheckResponse
+	13, // 19: trivet.netsync.v1.NetSync.WatchStatus:output_type -> trivet.netsync.v1.WatchStatusResponse
+	15, // 20: trivet.netsync.v1.NetSync.Sweep:output_type -> trivet.netsync.v1.SweepResponse
+	17, // 21: trivet.netsync.v1.NetSync.SetPodCIDR:output_type -> trivet.netsync.v1.SetPodCIDRResponse
+	16, // [16:22] is the sub-list for method output_type
+	10, // [10:16] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_netsync_v1_netsync_proto_init() }

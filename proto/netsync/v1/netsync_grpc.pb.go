@@ -60,7 +60,7 @@ type NetSyncClient interface {
 	WatchStatus(ctx context.Context, in *WatchStatusRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchStatusResponse], error)
 	// Sweep tells which pods exist; every other attachment in the ledger is
 	// torn down. The runtime calls it after it has recovered. Attachments
-	// that began after the call are not touched. Idempotent.
+	// that began after as_of are not touched. Idempotent.
 	Sweep(ctx context.Context, in *SweepRequest, opts ...grpc.CallOption) (*SweepResponse, error)
 	// SetPodCIDR hands over the node's pod CIDRs (UpdateRuntimeConfig), from
 	// which a CNI configuration is written if a template is configured.
@@ -176,7 +176,7 @@ type NetSyncServer interface {
 	WatchStatus(*WatchStatusRequest, grpc.ServerStreamingServer[WatchStatusResponse]) error
 	// Sweep tells which pods exist; every other attachment in the ledger is
 	// torn down. The runtime calls it after it has recovered. Attachments
-	// that began after the call are not touched. Idempotent.
+	// that began after as_of are not touched. Idempotent.
 	Sweep(context.Context, *SweepRequest) (*SweepResponse, error)
 	// SetPodCIDR hands over the node's pod CIDRs (UpdateRuntimeConfig), from
 	// which a CNI configuration is written if a template is configured.

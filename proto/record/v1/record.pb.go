@@ -46,9 +46,11 @@ type Pod struct {
 	// namespace; its id is the pod's id.
 	Pause bool `protobuf:"varint,8,opt,name=pause,proto3" json:"pause,omitempty"`
 	// boot_id is the kernel's, at creation: namespaces of another boot are gone.
-	BootId        string `protobuf:"bytes,9,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	BootId string `protobuf:"bytes,9,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
+	// selinux_mount_label is the label of the pod's files.
+	SelinuxMountLabel string `protobuf:"bytes,10,opt,name=selinux_mount_label,json=selinuxMountLabel,proto3" json:"selinux_mount_label,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Pod) Reset() {
@@ -140,6 +142,13 @@ func (x *Pod) GetPause() bool {
 func (x *Pod) GetBootId() string {
 	if x != nil {
 		return x.BootId
+	}
+	return ""
+}
+
+func (x *Pod) GetSelinuxMountLabel() string {
+	if x != nil {
+		return x.SelinuxMountLabel
 	}
 	return ""
 }
@@ -294,7 +303,7 @@ var File_record_v1_record_proto protoreflect.FileDescriptor
 
 const file_record_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x16record/v1/record.proto\x12\x10trivet.record.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaa\x02\n" +
+	"\x16record/v1/record.proto\x12\x10trivet.record.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x02\n" +
 	"\x03Pod\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12'\n" +
 	"\x0fruntime_handler\x18\x02 \x01(\tR\x0eruntimeHandler\x129\n" +
@@ -305,7 +314,9 @@ const file_record_v1_record_proto_rawDesc = "" +
 	"\rselinux_label\x18\x06 \x01(\tR\fselinuxLabel\x12\x1a\n" +
 	"\battached\x18\a \x01(\bR\battached\x12\x14\n" +
 	"\x05pause\x18\b \x01(\bR\x05pause\x12\x17\n" +
-	"\aboot_id\x18\t \x01(\tR\x06bootId\"\xb0\x03\n" +
+	"\aboot_id\x18\t \x01(\tR\x06bootId\x12.\n" +
+	"\x13selinux_mount_label\x18\n" +
+	" \x01(\tR\x11selinuxMountLabel\"\xb0\x03\n" +
 	"\tContainer\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12\x15\n" +
 	"\x06pod_id\x18\x02 \x01(\tR\x05podId\x12\x19\n" +
