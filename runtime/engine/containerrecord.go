@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
@@ -26,7 +27,11 @@ type ContainerRecord struct {
 	Image       string // name in containerd's image store, which keeps the image alive
 	Snapshotter string
 	SnapshotKey string
-	Record      *recordv1.Container
+	Record      *recordv1.Container // nil for a pause container
+	// What the OCI spec says; filled by ListContainers.
+	User        specs.User
+	CgroupsPath string
+	MountLabel  string
 	// Err says why Record could not be read; the record can still be deleted.
 	Err error
 }
@@ -39,9 +44,11 @@ func (e *Engine) CreateContainer(ctx context.Context, c ContainerRecord, spec *s
 	if err != nil {
 		return err
 	}
-	message, err := pack(c.Record)
-	if err != nil {
-		return err
+	extensions := make(map[string]typeurl.Any)
+	if c.Record != nil {
+		if extensions[extension], err = pack(c.Record); err != nil {
+			return err
+		}
 	}
 	text, err := json.Marshal(spec)
 	if err != nil {
@@ -53,7 +60,7 @@ func (e *Engine) CreateContainer(ctx context.Context, c ContainerRecord, spec *s
 		ID: c.ID, Labels: c.Labels, Image: c.Image, Runtime: runtime,
 		Spec:        &anypb.Any{TypeUrl: specURL, Value: text},
 		Snapshotter: c.Snapshotter, SnapshotKey: c.SnapshotKey,
-		Extensions: map[string]typeurl.Any{extension: message},
+		Extensions: extensions,
 	})
 	if err != nil {
 		return fmt.Errorf("write record of container %s: %w", c.ID, err)
@@ -116,10 +123,31 @@ func (e *Engine) ListContainers(ctx context.Context) ([]ContainerRecord, error) 
 			ID: c.ID, Labels: c.Labels, Image: c.Image,
 			Snapshotter: c.Snapshotter, SnapshotKey: c.SnapshotKey, Record: &recordv1.Container{},
 		}
-		one.Err = decode(message, one.Record)
+		one.Err = errors.Join(decode(message, one.Record), one.readSpec(c.Spec))
 		all = append(all, one)
 	}
 	return all, nil
+}
+
+// readSpec takes out of the spec what is needed in memory.
+func (c *ContainerRecord) readSpec(packed typeurl.Any) error {
+	var s struct {
+		Process struct {
+			User specs.User `json:"user"`
+		} `json:"process"`
+		Linux struct {
+			CgroupsPath string `json:"cgroupsPath"`
+			MountLabel  string `json:"mountLabel"`
+		} `json:"linux"`
+	}
+	if packed == nil {
+		return fmt.Errorf("record has no spec: %w", errdefs.ErrNotFound)
+	}
+	if err := json.Unmarshal(packed.GetValue(), &s); err != nil {
+		return fmt.Errorf("decode spec: %w", err)
+	}
+	c.User, c.CgroupsPath, c.MountLabel = s.Process.User, s.Linux.CgroupsPath, s.Linux.MountLabel
+	return nil
 }
 
 // runtimeOf is the runtime of a handler as containerd's records have it.

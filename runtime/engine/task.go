@@ -25,6 +25,7 @@ type TaskIO struct {
 type Task struct {
 	ID       string
 	PID      int
+	Created  bool // its process was not started yet
 	Stopped  bool
 	ExitCode uint32    // valid when stopped
 	ExitedAt time.Time // valid when stopped
@@ -84,7 +85,8 @@ func (e *Engine) GetTask(ctx context.Context, id string) (Task, error) {
 	}
 	process := response.GetProcess()
 	return Task{
-		ID: id, PID: int(process.GetPid()), Stopped: process.GetStatus() == tasktypes.Status_STOPPED,
+		ID: id, PID: int(process.GetPid()),
+		Created: process.GetStatus() == tasktypes.Status_CREATED, Stopped: process.GetStatus() == tasktypes.Status_STOPPED,
 		ExitCode: process.GetExitStatus(), ExitedAt: process.GetExitedAt().AsTime(),
 	}, nil
 }

@@ -1,0 +1,101 @@
+package container
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// cgroupMount is where cgroups are; on version 1 with a directory for each
+// controller.
+const cgroupMount = "/sys/fs/cgroup"
+
+// cgroupDir is the directory of a container's cgroup, or false: version 2, or
+// else a controller of version 1. What systemd names is searched below
+// the slice that the OCI path gives.
+func cgroupDir(cgroupsPath, controller string) (string, bool) {
+	if cgroupsPath == "" {
+		return "", false
+	}
+	relative := cgroupsPath
+	if slice, scope, ok := strings.Cut(cgroupsPath, ":"); ok {
+		relative = filepath.Join(expandSlice(slice), strings.Replace(scope, ":", "-", 1)+".scope")
+	}
+	for _, dir := range []string{filepath.Join(cgroupMount, controller, relative), filepath.Join(cgroupMount, relative)} {
+		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
+			return dir, true
+		}
+	}
+	return "", false
+}
+
+// expandSlice is the path of a slice: a-b.slice is in a.slice.
+func expandSlice(slice string) string {
+	stem := strings.TrimSuffix(slice, ".slice")
+	path, prefix := "", ""
+	for _, part := range strings.Split(stem, "-") {
+		prefix += part
+		path = filepath.Join(path, prefix+".slice")
+		prefix += "-"
+	}
+	return path
+}
+
+// oomKilled reads the kernel's own count, for the event may come after the
+// exit. It must be asked before the cgroup goes.
+func oomKilled(cgroupsPath string) bool {
+	dir, ok := cgroupDir(cgroupsPath, "memory")
+	if !ok {
+		return false
+	}
+	for _, file := range []string{"memory.events", "memory.oom_control"} {
+		text, err := os.ReadFile(filepath.Join(dir, file))
+		if err == nil {
+			return countOf(string(text), "oom_kill") > 0
+		}
+	}
+	return false
+}
+
+// countOf reads a line "key number".
+func countOf(text, key string) int {
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), key+" "); ok {
+			n, _ := strconv.Atoi(strings.TrimSpace(value))
+			return n
+		}
+	}
+	return 0
+}
+
+// killCgroup kills every process in a container's cgroup without anybody's
+// help: by cgroup.kill where the kernel has it, else one by one.
+func killCgroup(cgroupsPath string) error {
+	dir, ok := cgroupDir(cgroupsPath, "memory")
+	if !ok {
+		return fmt.Errorf("cgroup %q is not there", cgroupsPath)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0); err == nil {
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if err != nil {
+		return fmt.Errorf("list processes of cgroup: %w", err)
+	}
+	var failed []error
+	for _, field := range strings.Fields(string(text)) {
+		pid, err := strconv.Atoi(field)
+		if err != nil || pid <= 1 {
+			continue
+		}
+		if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+			failed = append(failed, fmt.Errorf("kill process %d: %w", pid, err))
+		}
+	}
+	return errors.Join(failed...)
+}

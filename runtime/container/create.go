@@ -1,0 +1,220 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/internal/ident"
+	"github.com/trivet-cri/trivet/internal/telemetry"
+	"github.com/trivet-cri/trivet/internal/undo"
+	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/runtime/engine"
+	"github.com/trivet-cri/trivet/runtime/image"
+	"github.com/trivet-cri/trivet/runtime/operation"
+	"github.com/trivet-cri/trivet/runtime/pod"
+)
+
+// Create makes a container in a pod and returns it. It is idempotent by pod
+// and metadata: a retry joins the creation under way, or gets the container
+// that it has led to, if the configuration is the same and it was not started;
+// else errdefs.ErrAlreadyExists. Other errors: InvalidArgument with field and
+// value, NotFound (the image), FailedPrecondition (the pod is not ready, or
+// this machine cannot do it), those of containerd, and DeadlineExceeded when
+// ctx ends first; the creation then goes on.
+func (s *Service) Create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.ContainerConfig) (*Container, error) {
+	if cfg.GetMetadata().GetName() == "" {
+		return nil, fmt.Errorf("config.metadata.name is empty: %w", errdefs.ErrInvalidArgument)
+	}
+	key := keyOf(p.ID, cfg.GetMetadata())
+	what := fmt.Sprintf("create container %s in pod %s", cfg.GetMetadata().GetName(), p.ID)
+	return operation.Do(ctx, s.operations, key, what, s.Config.CreateTimeout.Std(), func(ctx context.Context) (*Container, error) {
+		leave, err := p.Enter()
+		if err != nil {
+			return nil, err
+		}
+		defer leave()
+		if c, err := s.existing(key, cfg); c != nil || err != nil {
+			return c, err
+		}
+		return s.create(ctx, p, cfg)
+	})
+}
+
+// existing is the container that an earlier call with the same metadata made.
+func (s *Service) existing(key string, cfg *runtimeapi.ContainerConfig) (*Container, error) {
+	s.mu.Lock()
+	id := s.byKey[key]
+	s.mu.Unlock()
+	c, ok := s.containers.All()[id]
+	if !ok {
+		return nil, nil
+	}
+	state := c.State()
+	if state.Phase == runtimeapi.ContainerState_CONTAINER_CREATED && !state.Removing && proto.Equal(c.Config, cfg) {
+		return c, nil
+	}
+	return nil, fmt.Errorf("container %s exists, with id %s, and was made otherwise or has been started: %w", key, id, errdefs.ErrAlreadyExists)
+}
+
+func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.ContainerConfig) (_ *Container, err error) {
+	operation.Stage(ctx, "image")
+	img, err := s.Images.Resolve(ctx, cfg.GetImage().GetImage())
+	if err != nil {
+		return nil, err
+	}
+	c, err := s.blank(p, cfg, img)
+	if err != nil {
+		return nil, err
+	}
+	telemetry.Pod(ctx, p.ID, c.Streams.GetPodNamespace(), c.Streams.GetPodName(), c.Streams.GetPodUid())
+	telemetry.Container(ctx, c.ID, cfg.GetMetadata().GetName())
+	defer s.begin(c.ID)()
+	var made undo.Stack
+	defer func() {
+		if undone := made.Run(ctx, undoLimit); undone != nil {
+			s.logger(c).WarnContext(ctx, "the failed creation of a container was not undone whole; the sweep will finish it", "error", undone)
+		}
+	}()
+
+	operation.Stage(ctx, "spec")
+	volumes := s.volumes(c.ID, cfg, img)
+	ociSpec, err := s.spec(ctx, p, c, img, volumes)
+	if err != nil {
+		return nil, err
+	}
+	c.User, c.cgroupsPath, c.mountLabel = ociSpec.Process.User, ociSpec.Linux.CgroupsPath, ociSpec.Linux.MountLabel
+	operation.Stage(ctx, "record")
+	made.Add("record", func(ctx context.Context) error { return s.Records.DeleteContainer(ctx, c.ID) })
+	record := engine.ContainerRecord{
+		ID: c.ID, Labels: c.labels(), Image: img.Names()[0], Snapshotter: c.snapshotter, SnapshotKey: c.ID, Record: c.record,
+	}
+	if err := s.Records.CreateContainer(ctx, record, ociSpec, c.Handler); err != nil {
+		return nil, err
+	}
+	operation.Stage(ctx, "snapshot")
+	made.Add("snapshot", func(ctx context.Context) error { return s.Snapshots.RemoveRootfs(ctx, c.snapshotter, c.ID) })
+	if c.rootfs, err = s.Snapshots.PrepareRootfs(ctx, c.snapshotter, c.ID, img.ChainID, idmapLabels(p.Config)); err != nil {
+		return nil, err
+	}
+	if len(volumes) > 0 {
+		operation.Stage(ctx, "volumes")
+		made.Add("volumes", func(context.Context) error { return s.removeVolumes(c.ID) })
+		if err := s.fillVolumes(ctx, c, volumes); err != nil {
+			return nil, err
+		}
+	}
+	made.Release()
+	s.add(c)
+	s.logger(c).InfoContext(ctx, "container is created", "image", cfg.GetImage().GetImage())
+	return c, nil
+}
+
+// blank is a container that nothing exists of yet.
+func (s *Service) blank(p *pod.Pod, cfg *runtimeapi.ContainerConfig, img image.Image) (*Container, error) {
+	text, err := proto.Marshal(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("encode container's configuration: %w", err)
+	}
+	logPath, err := logPath(p.Config.GetLogDirectory(), cfg.GetLogPath())
+	if err != nil {
+		return nil, err
+	}
+	signal, err := stopSignal(cfg.GetStopSignal(), img.Config.Config.StopSignal)
+	if err != nil {
+		return nil, err
+	}
+	record := &recordv1.Container{
+		Config: text, PodId: p.ID, ImageId: img.ID, ImageRef: imageRef(img), CreatedAt: timestamppb.Now(),
+		LogPath: logPath, StopSignal: signal,
+	}
+	c := newContainer(ident.New(), record, cfg)
+	s.settle(c, p)
+	return c, nil
+}
+
+// settle fills in what a container has from its pod.
+func (s *Service) settle(c *Container, p *pod.Pod) {
+	c.Handler = p.Handler
+	if c.snapshotter == "" {
+		c.snapshotter = p.Handler.Snapshotter
+	}
+	if c.snapshotter == "" {
+		c.snapshotter = s.Snapshotter
+	}
+	m := p.Config.GetMetadata()
+	c.Streams = &streamerv1.Container{
+		Id: c.ID, PodId: p.ID, Name: c.Config.GetMetadata().GetName(),
+		PodNamespace: m.GetNamespace(), PodName: m.GetName(), PodUid: m.GetUid(),
+	}
+}
+
+// logPath joins the pod's directory and the container's path below it.
+func logPath(dir, path string) (string, error) {
+	if dir == "" || path == "" {
+		return "", nil
+	}
+	if !filepath.IsAbs(dir) {
+		return "", fmt.Errorf("sandbox_config.log_directory %.200q is not absolute: %w", dir, errdefs.ErrInvalidArgument)
+	}
+	if !filepath.IsLocal(path) {
+		return "", fmt.Errorf("config.log_path %.200q leads out of the pod's log directory: %w", path, errdefs.ErrInvalidArgument)
+	}
+	return filepath.Join(dir, path), nil
+}
+
+// imageRef is what the CRI status calls the image: a digest, else the id.
+func imageRef(img image.Image) string {
+	if len(img.Digests) > 0 {
+		return img.Digests[0]
+	}
+	return img.ID
+}
+
+// labels make the record findable with containerd's own tools.
+func (c *Container) labels() map[string]string {
+	return map[string]string{
+		"io.trivet.kind":               "container",
+		"io.trivet.pod":                c.PodID,
+		"io.kubernetes.container.name": clip(c.Streams.GetName()),
+		"io.kubernetes.pod.name":       clip(c.Streams.GetPodName()),
+		"io.kubernetes.pod.namespace":  clip(c.Streams.GetPodNamespace()),
+		"io.kubernetes.pod.uid":        clip(c.Streams.GetPodUid()),
+	}
+}
+
+// clip keeps a label below containerd's limit of 4096 bytes with its key.
+func clip(value string) string {
+	const limit = 4000
+	if len(value) > limit {
+		return value[:limit]
+	}
+	return value
+}
+
+// begin protects a container that is not in the catalog yet from the sweep,
+// until the returned function is called.
+func (s *Service) begin(id string) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.starting[id] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.starting, id)
+	}
+}
+
+// add makes the container visible.
+func (s *Service) add(c *Container) {
+	s.mu.Lock()
+	s.byKey[c.key] = c.ID
+	s.mu.Unlock()
+	s.containers.Put(c.ID, c)
+}

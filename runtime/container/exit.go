@@ -1,0 +1,209 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
+	"github.com/trivet-cri/trivet/runtime/engine"
+)
+
+// exit is how a container ended.
+type exit struct {
+	code    int32
+	at      time.Time
+	reason  string // empty to have it found
+	message string
+}
+
+// retryPause is the pause between attempts to work off an exit.
+const retryPause = 500 * time.Millisecond
+
+// Watch follows the ends of containers until ctx ends. After each break of
+// the stream of events every running container is looked at.
+func (s *Service) Watch(ctx context.Context) error {
+	for {
+		err := s.Tasks.WatchTasks(ctx,
+			func() { s.work.Go(func() { s.Verify(ctx) }) },
+			func(event engine.TaskEvent) { s.seen(ctx, event) })
+		if ctx.Err() != nil {
+			return nil
+		}
+		s.Log.WarnContext(ctx, "containerd's events are interrupted", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+// seen takes an event; it never waits.
+func (s *Service) seen(ctx context.Context, event engine.TaskEvent) {
+	c, ok := s.All()[event.ContainerID]
+	switch {
+	case ok && event.OOM:
+		c.oom.Store(true)
+	case ok:
+		s.work.Go(func() { s.ended(s.life, c, exit{code: int32(event.ExitCode), at: event.ExitedAt}) })
+	case !event.OOM:
+		s.work.Go(func() { s.Pods.PauseExited(ctx, event.ContainerID) })
+	}
+}
+
+// ended works off the end of a container: now, or as soon as containerd and
+// streamer are there again.
+func (s *Service) ended(ctx context.Context, c *Container, how exit) {
+	for {
+		err := s.workOff(ctx, c, how)
+		if err == nil || ctx.Err() != nil {
+			return
+		}
+		s.logger(c).WarnContext(ctx, "the container's exit is not worked off yet", "error", err)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(retryPause):
+		}
+	}
+}
+
+func (s *Service) workOff(ctx context.Context, c *Container, how exit) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Config.CreateTimeout.Std())
+	defer cancel()
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	defer c.give()
+	if c.State().Phase != runtimeapi.ContainerState_CONTAINER_RUNNING {
+		return nil // another event, or the start itself, has told
+	}
+	if how.reason == "" {
+		how.reason = s.reason(c, how.code)
+	}
+	if err := s.closeIO(ctx, c, s.Config.DrainTimeout.Std()); err != nil {
+		return err
+	}
+	if err := s.finish(ctx, c, how); err != nil {
+		return err
+	}
+	s.logger(c).InfoContext(ctx, "container has exited", "exit_code", how.code, "reason", how.reason)
+	if err := s.Tasks.DeleteTask(ctx, c.ID); err != nil {
+		// The removal of the container tries again.
+		s.logger(c).WarnContext(ctx, "task of an exited container is not deleted", "error", err)
+		return nil
+	}
+	c.clean = true
+	return nil
+}
+
+// finish records how a container has ended, and publishes it. The record
+// comes first: what a client has once seen must hold after a restart.
+func (s *Service) finish(ctx context.Context, c *Container, how exit) error {
+	state := c.State()
+	started := state.StartedAt
+	if started.IsZero() {
+		started, _ = s.marks.get(c.ID)
+	}
+	if how.at.Before(started) {
+		how.at = started // another clock, or none at all
+	}
+	record := proto.Clone(c.record).(*recordv1.Container)
+	record.StartedAt, record.FinishedAt = timestamppb.New(started), timestamppb.New(how.at)
+	record.ExitCode, record.Reason, record.Message = how.code, how.reason, how.message
+	err := s.Records.UpdateContainer(ctx, c.ID, record)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return err
+	}
+	c.record = record
+	c.publish(func(st *State) { st.restore(record) })
+	return nil
+}
+
+// restore is the state that a record with an exit tells.
+func (st *State) restore(record *recordv1.Container) {
+	st.Phase, st.PID = runtimeapi.ContainerState_CONTAINER_EXITED, 0
+	st.StartedAt, st.FinishedAt = record.GetStartedAt().AsTime(), record.GetFinishedAt().AsTime()
+	st.ExitCode, st.Reason, st.Message = record.GetExitCode(), record.GetReason(), record.GetMessage()
+}
+
+// reason is the word for an exit that Kubernetes' users know.
+func (s *Service) reason(c *Container, code int32) string {
+	switch {
+	case code == 0:
+		return "Completed"
+	case c.oom.Load() || oomKilled(c.cgroupsPath):
+		return "OOMKilled"
+	}
+	return "Error"
+}
+
+// lost is the end of a container whose task is not there any more.
+func lost(why string) exit {
+	return exit{code: 255, at: time.Now(), reason: "ContainerStatusUnknown", message: why}
+}
+
+// Verify asks containerd for the task of every container that counts as
+// running, in parallel.
+func (s *Service) Verify(ctx context.Context) {
+	limit := make(chan struct{}, verifyParallel)
+	for _, c := range s.All() {
+		if !c.Running() {
+			continue
+		}
+		select {
+		case limit <- struct{}{}:
+		case <-ctx.Done():
+			return
+		}
+		s.work.Go(func() {
+			defer func() { <-limit }()
+			if err := s.verify(ctx, c); err != nil && ctx.Err() == nil {
+				s.logger(c).WarnContext(ctx, "container could not be looked at", "error", err)
+			}
+		})
+	}
+}
+
+// verifyParallel bounds the shims that are asked at the same time.
+const verifyParallel = 16
+
+func (s *Service) verify(ctx context.Context, c *Container) error {
+	task, err := s.Tasks.GetTask(ctx, c.ID)
+	switch {
+	case errdefs.IsNotFound(err):
+		s.ended(s.life, c, lost("its task is gone: containerd has lost it, or the start was cut short"))
+		return nil
+	case err != nil:
+		return err
+	case task.Created:
+		// This process was killed between creating and starting the task.
+		return errors.Join(s.destroyTask(ctx, c.ID), s.abandon(c))
+	case task.Stopped:
+		s.ended(s.life, c, exit{code: int32(task.ExitCode), at: task.ExitedAt})
+		return nil
+	}
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	defer c.give()
+	if c.Running() {
+		c.publish(func(st *State) { st.PID = task.PID })
+	}
+	return nil
+}
+
+func (s *Service) abandon(c *Container) error {
+	s.ended(s.life, c, exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: "the runtime was killed during the start"})
+	if c.Running() {
+		return fmt.Errorf("start of container %s that was cut short is not recorded", c.ID)
+	}
+	return nil
+}

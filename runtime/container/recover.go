@@ -1,0 +1,136 @@
+package container
+
+import (
+	"context"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/runtime/engine"
+)
+
+// Recover reads the containers' records, so that they can be listed. Whether
+// those that were started still run, Watch finds out afterwards. The pods must
+// have been recovered. A record that cannot be read, or whose pod is not
+// there, is quarantined.
+func (s *Service) Recover(ctx context.Context) error {
+	records, err := s.Records.ListContainers(ctx)
+	if err != nil {
+		return err
+	}
+	found := make(map[string]*Container, len(records))
+	for _, r := range records {
+		c, err := s.revive(r)
+		if err != nil {
+			s.Log.ErrorContext(ctx, "record of a container is quarantined: RemoveContainer removes it", "container", r.ID, "error", err)
+			s.mu.Lock()
+			s.quarantined[r.ID], s.orphaned[r.ID] = err, r
+			s.mu.Unlock()
+			continue
+		}
+		s.mu.Lock()
+		s.byKey[c.key] = c.ID
+		s.mu.Unlock()
+		found[c.ID] = c
+	}
+	s.containers.PutAll(found)
+	s.Log.InfoContext(ctx, "containers are recovered", "containers", len(found), "quarantined", len(records)-len(found))
+	return nil
+}
+
+// revive makes a container of its record.
+func (s *Service) revive(r engine.ContainerRecord) (*Container, error) {
+	if r.Err != nil {
+		return nil, r.Err
+	}
+	cfg := &runtimeapi.ContainerConfig{}
+	if err := proto.Unmarshal(r.Record.GetConfig(), cfg); err != nil {
+		return nil, fmt.Errorf("decode container's configuration: %w", err)
+	}
+	p, err := s.Pods.Get(r.Record.GetPodId())
+	if err != nil {
+		return nil, fmt.Errorf("find the container's pod: %w", err)
+	}
+	c := newContainer(r.ID, r.Record, cfg)
+	c.snapshotter = r.Snapshotter
+	c.User, c.cgroupsPath, c.mountLabel = r.User, r.CgroupsPath, r.MountLabel
+	s.settle(c, p)
+	started, marked := s.marks.get(r.ID)
+	switch {
+	case r.Record.GetFinishedAt() != nil:
+		c.publish(func(st *State) { st.restore(r.Record) })
+	case marked:
+		c.publish(func(st *State) { st.Phase, st.StartedAt = runtimeapi.ContainerState_CONTAINER_RUNNING, started })
+	case !p.State().Ready:
+		// Its pod ended with the machine: nobody knows how it did.
+		how := lost("the machine was restarted, or the pod has ended without it")
+		c.publish(func(st *State) {
+			st.Phase, st.FinishedAt = runtimeapi.ContainerState_CONTAINER_EXITED, how.at
+			st.ExitCode, st.Reason, st.Message = how.code, how.reason, how.message
+		})
+	}
+	return c, nil
+}
+
+// Sweep removes what containers that do not exist have left with the streamer
+// and on this machine.
+func (s *Service) Sweep(ctx context.Context) error {
+	marked, err := s.marks.list()
+	if err != nil {
+		return err
+	}
+	volumes, err := s.listVolumes()
+	if err != nil {
+		return err
+	}
+	keep := s.known()
+	for _, id := range marked {
+		if !keep[id] {
+			if err := s.marks.clear(id); err != nil {
+				return err
+			}
+		}
+	}
+	for _, id := range volumes {
+		if !keep[id] {
+			if err := s.removeVolumes(id); err != nil {
+				return err
+			}
+			s.Log.InfoContext(ctx, "leftover volumes are removed", "container", id)
+		}
+	}
+	ids := make([]string, 0, len(keep))
+	for id := range keep {
+		ids = append(ids, id)
+	}
+	response, err := s.Streams.Sweep(ctx, &streamerv1.SweepRequest{ContainerIds: ids})
+	if err != nil {
+		return fmt.Errorf("sweep streams: %w", err)
+	}
+	if len(response.GetRemoved()) > 0 {
+		s.Log.InfoContext(ctx, "leftover streams are removed", "containers", response.GetRemoved())
+	}
+	return nil
+}
+
+// known are the ids of containers, of those that are being created, and of
+// quarantined ones; see pod.Service.known for the order.
+func (s *Service) known() map[string]bool {
+	keep := make(map[string]bool)
+	defer func() {
+		for id := range s.All() {
+			keep[id] = true
+		}
+	}()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.quarantined {
+		keep[id] = true
+	}
+	for id := range s.starting {
+		keep[id] = true
+	}
+	return keep
+}

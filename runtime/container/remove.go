@@ -1,0 +1,90 @@
+package container
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// Remove removes a container; one that runs is killed first. It is idempotent.
+func (s *Service) Remove(ctx context.Context, c *Container) error {
+	s.describe(ctx, c)
+	// From here on it cannot be started any more.
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	c.publish(func(st *State) { st.Removing = true })
+	c.give()
+	if err := s.Stop(ctx, c, 0); err != nil {
+		return err
+	}
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	defer c.give()
+	started := c.State().Phase != runtimeapi.ContainerState_CONTAINER_CREATED
+	if err := s.release(ctx, c.ID, c.snapshotter, started && !c.clean); err != nil {
+		return err
+	}
+	s.containers.Delete(c.ID)
+	s.mu.Lock()
+	if s.byKey[c.key] == c.ID {
+		delete(s.byKey, c.key)
+	}
+	s.mu.Unlock()
+	s.logger(c).InfoContext(ctx, "container is removed")
+	return nil
+}
+
+// release removes what containerd, streamer and the machine have of a
+// container, its record last. busy says that there may be a task and streams.
+func (s *Service) release(ctx context.Context, id, snapshotter string, busy bool) error {
+	if busy {
+		if err := s.destroyTask(ctx, id); err != nil {
+			return err
+		}
+		if err := s.closeIO(ctx, &Container{ID: id}, 0); err != nil {
+			return err
+		}
+	}
+	if err := s.Snapshots.RemoveRootfs(ctx, snapshotter, id); err != nil {
+		return err
+	}
+	if err := s.removeVolumes(id); err != nil {
+		return err
+	}
+	if err := s.Records.DeleteContainer(ctx, id); err != nil {
+		return err
+	}
+	return s.marks.clear(id)
+}
+
+// RemoveAll removes all containers of a pod.
+func (s *Service) RemoveAll(ctx context.Context, podID string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, c := range s.OfPod(podID) {
+		group.Go(func() error { return s.Remove(ctx, c) })
+	}
+	return group.Wait()
+}
+
+// RemoveQuarantined removes a container whose record could not be read. False
+// if id is not quarantined.
+func (s *Service) RemoveQuarantined(ctx context.Context, id string) (bool, error) {
+	s.mu.Lock()
+	record, ok := s.orphaned[id]
+	s.mu.Unlock()
+	if !ok {
+		return false, nil
+	}
+	if err := s.release(ctx, id, record.Snapshotter, true); err != nil {
+		return true, err
+	}
+	s.mu.Lock()
+	delete(s.orphaned, id)
+	delete(s.quarantined, id)
+	s.mu.Unlock()
+	s.Log.InfoContext(ctx, "quarantined container is removed", "container", id)
+	return true, nil
+}

@@ -1,0 +1,185 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/durationpb"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/internal/telemetry"
+	"github.com/trivet-cri/trivet/internal/undo"
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/runtime/engine"
+	"github.com/trivet-cri/trivet/runtime/operation"
+	"github.com/trivet-cri/trivet/runtime/pod"
+)
+
+// exitStartFailed is the exit code of a container whose start failed, as
+// other runtimes have it.
+const exitStartFailed = 128
+
+// Start runs a created container. A retry joins the start under way; one that
+// runs already is errdefs.ErrFailedPrecondition. A container whose start fails
+// has exited, with the OCI runtime's words as its message: it is never started
+// twice.
+func (s *Service) Start(ctx context.Context, c *Container, p *pod.Pod) error {
+	what := "start container " + c.ID
+	_, err := operation.Do(ctx, s.operations, "start/"+c.ID, what, s.Config.CreateTimeout.Std(), func(ctx context.Context) (struct{}, error) {
+		leave, err := p.Enter()
+		if err != nil {
+			return struct{}{}, err
+		}
+		defer leave()
+		if err := c.take(ctx); err != nil {
+			return struct{}{}, err
+		}
+		defer c.give()
+		return struct{}{}, s.start(ctx, c)
+	})
+	return err
+}
+
+func (s *Service) start(ctx context.Context, c *Container) error {
+	s.describe(ctx, c)
+	if state := c.State(); state.Phase != runtimeapi.ContainerState_CONTAINER_CREATED || state.Removing {
+		return fmt.Errorf("container %s is not in state created but %s: %w", c.ID, state.Phase, errdefs.ErrFailedPrecondition)
+	}
+	begun := time.Now()
+	if err := s.marks.set(c.ID, begun); err != nil {
+		return err
+	}
+	pid, err := s.run(ctx, c)
+	if err != nil {
+		// The record is what counts after a restart of this process; should it
+		// not be written, the mark without a task says the same.
+		if kept := s.finish(context.WithoutCancel(ctx), c, exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: err.Error()}); kept != nil {
+			s.logger(c).WarnContext(ctx, "failed start is not recorded", "error", kept)
+		}
+		return err
+	}
+	c.publish(func(st *State) {
+		st.Phase, st.PID, st.StartedAt = runtimeapi.ContainerState_CONTAINER_RUNNING, pid, begun
+	})
+	s.logger(c).InfoContext(ctx, "container runs", "pid", pid)
+	return nil
+}
+
+// run opens the streams and runs the task. On failure nothing of either is
+// left.
+func (s *Service) run(ctx context.Context, c *Container) (pid int, err error) {
+	var made undo.Stack
+	defer func() {
+		if err == nil {
+			return
+		}
+		undone := made.Run(ctx, undoLimit)
+		c.clean = undone == nil
+		if undone != nil {
+			s.logger(c).WarnContext(ctx, "failed start is not undone whole; the removal will try again", "error", undone)
+		}
+	}()
+	operation.Stage(ctx, "streams")
+	made.Add("streams", func(ctx context.Context) error { return s.closeIO(ctx, c, s.Config.DrainTimeout.Std()) })
+	io, err := s.openIO(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	rootfs, err := s.rootfsOf(ctx, c)
+	if err != nil {
+		return 0, err
+	}
+	operation.Stage(ctx, "create task")
+	made.Add("task", func(ctx context.Context) error { return s.destroyTask(ctx, c.ID) })
+	err = telemetry.Span(ctx, "task.create", func(ctx context.Context) error {
+		_, err := s.Tasks.CreateTask(ctx, c.ID, rootfs, io, c.Handler.Path)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	operation.Stage(ctx, "start task")
+	err = telemetry.Span(ctx, "task.start", func(ctx context.Context) error {
+		pid, err = s.Tasks.StartTask(ctx, c.ID)
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	made.Release()
+	return pid, nil
+}
+
+func (s *Service) openIO(ctx context.Context, c *Container) (engine.TaskIO, error) {
+	response, err := s.Streams.OpenIO(ctx, &streamerv1.OpenIORequest{
+		Container: c.Streams, LogPath: c.LogPath,
+		Stdin: c.Config.GetStdin(), StdinOnce: c.Config.GetStdinOnce(), Tty: c.Config.GetTty(),
+		MaxLogLineSize: int32(s.Config.MaxContainerLogLineSize),
+	})
+	if err != nil {
+		return engine.TaskIO{}, fmt.Errorf("open streams of container %s: %w", c.ID, err)
+	}
+	return engine.TaskIO{
+		Stdin: response.GetStdin(), Stdout: response.GetStdout(), Stderr: response.GetStderr(), Terminal: c.Config.GetTty(),
+	}, nil
+}
+
+// closeIO waits at most drain for the rest of the output, and ends the streams.
+func (s *Service) closeIO(ctx context.Context, c *Container, drain time.Duration) error {
+	response, err := s.Streams.CloseIO(ctx, &streamerv1.CloseIORequest{ContainerId: c.ID, DrainTimeout: durationpb.New(drain)})
+	if err != nil {
+		return fmt.Errorf("close streams of container %s: %w", c.ID, err)
+	}
+	if !response.GetDrained() && drain > 0 {
+		s.logger(c).WarnContext(ctx, "a process that the container left behind holds its output open: what it writes is lost", "waited", drain)
+	}
+	return nil
+}
+
+// rootfsOf are the mounts of the container's snapshot, labelled for SELinux.
+func (s *Service) rootfsOf(ctx context.Context, c *Container) ([]mount.Mount, error) {
+	mounts := c.rootfs
+	if mounts == nil {
+		var err error
+		if mounts, err = s.Snapshots.RootfsMounts(ctx, c.snapshotter, c.ID); err != nil {
+			return nil, err
+		}
+	}
+	if c.mountLabel == "" {
+		return mounts, nil
+	}
+	labelled := make([]mount.Mount, len(mounts))
+	for i, m := range mounts {
+		m.Options = append(append([]string(nil), m.Options...), fmt.Sprintf("context=%q", c.mountLabel))
+		labelled[i] = m
+	}
+	return labelled, nil
+}
+
+// destroyTask kills and deletes a task, in whatever state it is.
+func (s *Service) destroyTask(ctx context.Context, id string) error {
+	if err := s.Tasks.KillTask(ctx, id, unix.SIGKILL, false); err != nil && !errdefs.IsNotFound(err) {
+		s.Log.DebugContext(ctx, "task of a failed start is not killed", "container", id, "error", err)
+	}
+	for {
+		err := s.Tasks.DeleteTask(ctx, id)
+		if err == nil || !errdefs.IsFailedPrecondition(err) {
+			return err
+		}
+		// Killed, but its end has not been noticed yet.
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}
+
+func (s *Service) describe(ctx context.Context, c *Container) {
+	telemetry.Pod(ctx, c.PodID, c.Streams.GetPodNamespace(), c.Streams.GetPodName(), c.Streams.GetPodUid())
+	telemetry.Container(ctx, c.ID, c.Config.GetMetadata().GetName())
+}

@@ -1,0 +1,127 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/sys/signal"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+)
+
+// Stop ends a container: its stop signal, after timeout SIGKILL, then the
+// kill of all that is in its cgroup; a container that outlives even that is
+// declared dead, so that Stop always comes to an end. One that does not run is
+// no error.
+func (s *Service) Stop(ctx context.Context, c *Container, timeout time.Duration) error {
+	s.describe(ctx, c)
+	if !c.Running() {
+		return nil
+	}
+	step := s.Config.StopTimeout.Std()
+	if timeout > 0 {
+		// A second Stop with a grace does not repeat the signal: applications
+		// take that for impatience.
+		if c.signalled.CompareAndSwap(false, true) {
+			if err := s.signal(ctx, c, s.signalOf(c)); err != nil {
+				return err
+			}
+		}
+		if done, err := c.await(ctx, timeout); done || err != nil {
+			return err
+		}
+		s.logger(c).InfoContext(ctx, "container has not ended after its stop signal", "waited", timeout)
+	}
+	if err := s.signal(ctx, c, unix.SIGKILL); err != nil {
+		s.logger(c).WarnContext(ctx, "container could not be killed through its shim", "error", err)
+	}
+	if done, err := c.await(ctx, step); done || err != nil {
+		return err
+	}
+	s.logger(c).WarnContext(ctx, "container has not ended after SIGKILL: killing what is in its cgroup")
+	killed := killCgroup(c.cgroupsPath)
+	if done, err := c.await(ctx, step); done || err != nil {
+		return err
+	}
+	s.logger(c).ErrorContext(ctx, "container does not end: it counts as dead from now on", "error", killed)
+	s.ended(ctx, c, exit{code: 137, at: time.Now(), reason: "Error", message: "the container did not end after SIGKILL and was declared dead"})
+	if c.Running() {
+		return fmt.Errorf("stop container %s: %w", c.ID, errdefs.ErrUnavailable)
+	}
+	return nil
+}
+
+// signal sends one signal. A task that is gone, without its end having been
+// told, is looked at.
+func (s *Service) signal(ctx context.Context, c *Container, sig unix.Signal) error {
+	// A shim that hangs must not hold up the escalation.
+	limited, cancel := context.WithTimeout(ctx, s.Config.StopTimeout.Std())
+	defer cancel()
+	err := s.Tasks.KillTask(limited, c.ID, sig, false)
+	if errdefs.IsNotFound(err) {
+		return s.verify(ctx, c)
+	}
+	if err != nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		s.logger(c).WarnContext(ctx, "shim does not answer", "error", err)
+		return nil
+	}
+	return err
+}
+
+// await waits for the exit; done tells whether it came within limit.
+func (c *Container) await(ctx context.Context, limit time.Duration) (done bool, err error) {
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-c.exited:
+		return true, nil
+	case <-timer.C:
+		return false, nil
+	case <-ctx.Done():
+		return false, fmt.Errorf("stop container %s: %w", c.ID, context.Cause(ctx))
+	}
+}
+
+// StopAll kills all containers of a pod at once. The kubelet stops them one by
+// one, with grace, before it stops the pod.
+func (s *Service) StopAll(ctx context.Context, podID string) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, c := range s.OfPod(podID) {
+		group.Go(func() error { return s.Stop(ctx, c, 0) })
+	}
+	return group.Wait()
+}
+
+// signalOf is the container's stop signal; create has checked it.
+func (s *Service) signalOf(c *Container) unix.Signal {
+	if name := c.record.GetStopSignal(); name != "" {
+		if sig, err := signal.ParseSignal(name); err == nil {
+			return sig
+		}
+	}
+	return unix.SIGTERM
+}
+
+// stopSignal is the name of the signal that the request or else the image
+// asks for; empty for SIGTERM.
+func stopSignal(asked runtimeapi.Signal, image string) (string, error) {
+	name, field := image, "the image's stop signal"
+	if asked != runtimeapi.Signal_SIGNAL_RUNTIME_DEFAULT {
+		field = "config.stop_signal"
+		// SIGNAL_SIGRTMINPLUS1 is RTMIN+1 to everybody else.
+		name = strings.TrimPrefix(asked.String(), "SIGNAL_")
+		name = strings.NewReplacer("PLUS", "+", "MINUS", "-").Replace(name)
+	}
+	if name == "" {
+		return "", nil
+	}
+	if _, err := signal.ParseSignal(name); err != nil {
+		return "", fmt.Errorf("%s %.80q is not a signal: %w", field, name, errdefs.ErrInvalidArgument)
+	}
+	return name, nil
+}

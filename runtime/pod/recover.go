@@ -1,0 +1,165 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"google.golang.org/protobuf/proto"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/runtime/engine"
+	"github.com/trivet-cri/trivet/runtime/spec"
+)
+
+// Recover reads the pods' records. A pod is ready if its namespaces and files
+// are there: a reboot clears both. A record that cannot be read, or has the
+// metadata of another, is quarantined.
+func (s *Service) Recover(ctx context.Context) error {
+	records, err := s.Records.ListPods(ctx)
+	if err != nil {
+		return err
+	}
+	found := make(map[string]*Pod, len(records))
+	for _, r := range records {
+		p, err := s.revive(r)
+		if err != nil {
+			s.quarantine(ctx, r.ID, err)
+			continue
+		}
+		s.mu.Lock()
+		other, taken := s.byKey[p.key]
+		if !taken || p.State().Ready {
+			s.byKey[p.key] = p.ID
+		}
+		s.mu.Unlock()
+		if taken {
+			s.Log.WarnContext(ctx, "two pods have the same metadata", "pod", p.ID, "other", other, "metadata", p.key)
+		}
+		found[p.ID] = p
+	}
+	s.pods.PutAll(found)
+	s.Log.InfoContext(ctx, "pods are recovered", "pods", len(found), "quarantined", len(records)-len(found))
+	return nil
+}
+
+func (s *Service) quarantine(ctx context.Context, id string, why error) {
+	s.Log.ErrorContext(ctx, "record of a pod is quarantined: RemovePodSandbox removes it", "pod", id, "error", why)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quarantined[id] = why
+}
+
+// revive makes a pod of its record.
+func (s *Service) revive(r engine.PodRecord) (*Pod, error) {
+	if r.Err != nil {
+		return nil, r.Err
+	}
+	cfg := &runtimeapi.PodSandboxConfig{}
+	if err := proto.Unmarshal(r.Record.GetConfig(), cfg); err != nil {
+		return nil, fmt.Errorf("decode pod's configuration: %w", err)
+	}
+	// A handler that is not configured any more is no reason to lose the pod.
+	handler, _ := s.handler(r.Record.GetRuntimeHandler())
+	p := newPod(r.ID, r.Record, cfg, handler)
+	p.Files = specFiles(s.Files.Paths(r.ID))
+	paths, alive, err := s.Pins.Paths(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	request, _ := s.namespaceRequest(r.ID, cfg)
+	whole := (paths.Net != "") == request.Net && (paths.IPC != "") == request.IPC && (paths.UTS != "") == request.UTS
+	pinned := request.Net || request.IPC || request.UTS || len(request.UIDs) > 0
+	exists, err := s.Files.Exists(r.ID)
+	if err != nil {
+		return nil, err
+	}
+	p.Namespaces = spec.Namespaces{Network: paths.Net, IPC: paths.IPC, UTS: paths.UTS, User: paths.User}
+	ready := exists && r.Record.GetBootId() == s.BootID && (!pinned || alive && whole)
+	p.publish(func(st *State) { st.Ready = ready })
+	return p, nil
+}
+
+// Verify looks for the pause containers of recovered pods, which takes a call
+// to a shim each: pods are served meanwhile as their records say.
+func (s *Service) Verify(ctx context.Context) {
+	for _, p := range s.All() {
+		if !p.record.GetPause() || !p.State().Ready {
+			continue
+		}
+		pid, err := s.Pauses.PID(ctx, p.ID)
+		if err != nil && !errdefs.IsNotFound(err) {
+			s.logger(p.ID, p.Config).WarnContext(ctx, "pause container could not be looked at", "error", err)
+			continue
+		}
+		if p.take(ctx) != nil {
+			return
+		}
+		p.publish(func(st *State) {
+			st.PausePID = pid
+			st.Ready = st.Ready && pid != 0
+		})
+		p.give()
+	}
+}
+
+// Sweep removes what pods that do not exist have left: namespaces, files and
+// attachments of starts that a crash cut short. Pods that start meanwhile are
+// not touched: what they have is listed before they are asked for.
+func (s *Service) Sweep(ctx context.Context) error {
+	pinned, err := s.Pins.List()
+	if err != nil {
+		return err
+	}
+	withFiles, err := s.Files.List()
+	if err != nil {
+		return err
+	}
+	keep := s.known()
+	for _, id := range pinned {
+		if !keep[id] {
+			if err := s.Pins.Remove(ctx, id); err != nil {
+				return err
+			}
+			s.Log.InfoContext(ctx, "leftover namespaces are removed", "pod", id)
+		}
+	}
+	for _, id := range withFiles {
+		if !keep[id] {
+			if err := s.Files.Remove(ctx, id); err != nil {
+				return err
+			}
+			s.Log.InfoContext(ctx, "leftover files are removed", "pod", id)
+		}
+	}
+	ids := make([]string, 0, len(keep))
+	for id := range keep {
+		ids = append(ids, id)
+	}
+	removed, err := s.Network.Sweep(ctx, ids)
+	if len(removed) > 0 {
+		s.Log.InfoContext(ctx, "leftover network attachments are removed", "pods", removed)
+	}
+	return err
+}
+
+// known are the ids of pods, of those that are starting, and of quarantined
+// ones. A pod leaves the starting ones only after it is in the catalog, which
+// is read last.
+func (s *Service) known() map[string]bool {
+	keep := make(map[string]bool)
+	defer func() {
+		for id := range s.All() {
+			keep[id] = true
+		}
+	}()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for id := range s.quarantined {
+		keep[id] = true
+	}
+	for id := range s.starting {
+		keep[id] = true
+	}
+	return keep
+}

@@ -1,0 +1,155 @@
+package pod
+
+import (
+	"fmt"
+	"maps"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/opencontainers/selinux/go-selinux/label"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/runtime/namespaces"
+	"github.com/trivet-cri/trivet/runtime/spec"
+)
+
+// check refuses what no pod can be made of, before anything is.
+func (s *Service) check(cfg *runtimeapi.PodSandboxConfig, handlerName string) (config.Handler, error) {
+	meta := cfg.GetMetadata()
+	for _, f := range []struct{ field, value string }{
+		{"metadata.name", meta.GetName()}, {"metadata.namespace", meta.GetNamespace()}, {"metadata.uid", meta.GetUid()},
+	} {
+		if f.value == "" {
+			return config.Handler{}, invalid(f.field, f.value, "is empty")
+		}
+	}
+	handler, err := s.handler(handlerName)
+	if err != nil {
+		return config.Handler{}, err
+	}
+	if err := spec.CheckCgroupParent(cfg.GetLinux().GetCgroupParent(), s.Systemd); err != nil {
+		return config.Handler{}, err
+	}
+	options := cfg.GetLinux().GetSecurityContext().GetNamespaceOptions()
+	for _, f := range []struct {
+		field string
+		mode  runtimeapi.NamespaceMode
+	}{{"network", options.GetNetwork()}, {"ipc", options.GetIpc()}} {
+		if f.mode != runtimeapi.NamespaceMode_POD && f.mode != runtimeapi.NamespaceMode_NODE {
+			return config.Handler{}, invalid("linux.security_context.namespace_options."+f.field, f.mode.String(), "is neither POD nor NODE")
+		}
+	}
+	return handler, nil
+}
+
+// handler is the one that the client names, or the default.
+func (s *Service) handler(name string) (config.Handler, error) {
+	if name == "" {
+		name = s.Config.DefaultHandler
+	}
+	handler, ok := s.Config.Handlers[name]
+	if !ok {
+		return config.Handler{}, invalid("runtime_handler", name, "is not configured")
+	}
+	return handler, nil
+}
+
+// namespaceRequest says which namespaces to make. The second request has the
+// sysctls that only hold once the network is set up.
+func (s *Service) namespaceRequest(id string, cfg *runtimeapi.PodSandboxConfig) (request, deferred namespaces.Request) {
+	options := cfg.GetLinux().GetSecurityContext().GetNamespaceOptions()
+	own := !hostNetwork(cfg)
+	request = namespaces.Request{
+		ID: id, Net: own, UTS: own, IPC: options.GetIpc() != runtimeapi.NamespaceMode_NODE,
+		UIDs:              mappings(options.GetUsernsOptions(), (*runtimeapi.UserNamespace).GetUids),
+		GIDs:              mappings(options.GetUsernsOptions(), (*runtimeapi.UserNamespace).GetGids),
+		UnprivilegedPorts: own && s.Config.EnableUnprivilegedPorts, UnprivilegedICMP: own && s.Config.EnableUnprivilegedICMP,
+	}
+	if own {
+		request.Hostname = cfg.GetHostname()
+	}
+	deferred = request
+	request.Sysctls, deferred.Sysctls = make(map[string]string), make(map[string]string)
+	for key, value := range cfg.GetLinux().GetSysctls() {
+		if perInterface(key) {
+			deferred.Sysctls[key] = value
+		} else {
+			request.Sysctls[key] = value
+		}
+	}
+	return request, deferred
+}
+
+// perInterface tells whether a sysctl is of one network interface, which the
+// network may only bring along: net.ipv4.conf.eth0.rp_filter.
+func perInterface(key string) bool {
+	parts := strings.Split(strings.ReplaceAll(key, "/", "."), ".")
+	return len(parts) >= 5 && parts[0] == "net" && (parts[2] == "conf" || parts[2] == "neigh") &&
+		parts[3] != "all" && parts[3] != "default" && parts[3] != "lo"
+}
+
+// mappings are none unless the pod asks for a user namespace of its own.
+func mappings(o *runtimeapi.UserNamespace, of func(*runtimeapi.UserNamespace) []*runtimeapi.IDMapping) []specs.LinuxIDMapping {
+	if o.GetMode() != runtimeapi.NamespaceMode_POD {
+		return nil
+	}
+	var out []specs.LinuxIDMapping
+	for _, m := range of(o) {
+		out = append(out, specs.LinuxIDMapping{HostID: m.GetHostId(), ContainerID: m.GetContainerId(), Size: m.GetLength()})
+	}
+	return out
+}
+
+// selinux makes the pod's labels; they are empty without SELinux.
+func (s *Service) selinux(cfg *runtimeapi.PodSandboxConfig) (spec.SELinux, error) {
+	if !s.Config.EnableSELinux {
+		return spec.SELinux{}, nil
+	}
+	process, mount, err := label.InitLabels(LabelOptions(cfg.GetLinux().GetSecurityContext().GetSelinuxOptions()))
+	if err != nil {
+		return spec.SELinux{}, fmt.Errorf("make SELinux labels: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	return spec.SELinux{ProcessLabel: process, MountLabel: mount}, nil
+}
+
+// LabelOptions translates SELinux options of the CRI to the library's.
+func LabelOptions(o *runtimeapi.SELinuxOption) []string {
+	var options []string
+	for _, part := range []struct{ name, value string }{
+		{"user", o.GetUser()}, {"role", o.GetRole()}, {"type", o.GetType()}, {"level", o.GetLevel()},
+	} {
+		if part.value != "" {
+			options = append(options, part.name+":"+part.value)
+		}
+	}
+	return options
+}
+
+// labels make the record findable with containerd's own tools. containerd
+// limits their size, so that the CRI's own, of any size, are in the message.
+func labels(cfg *runtimeapi.PodSandboxConfig) map[string]string {
+	const limit = 4096
+	out := map[string]string{"io.trivet.kind": "pod"}
+	m := cfg.GetMetadata()
+	maps.Copy(out, map[string]string{
+		"io.kubernetes.pod.name": m.GetName(), "io.kubernetes.pod.namespace": m.GetNamespace(), "io.kubernetes.pod.uid": m.GetUid(),
+	})
+	maps.DeleteFunc(out, func(key, value string) bool { return len(key)+len(value) > limit })
+	return out
+}
+
+func hostNetwork(cfg *runtimeapi.PodSandboxConfig) bool {
+	return cfg.GetLinux().GetSecurityContext().GetNamespaceOptions().GetNetwork() == runtimeapi.NamespaceMode_NODE
+}
+
+// sharesPID tells whether the pod's containers see each other's processes.
+func sharesPID(cfg *runtimeapi.PodSandboxConfig) bool {
+	return cfg.GetLinux().GetSecurityContext().GetNamespaceOptions().GetPid() == runtimeapi.NamespaceMode_POD
+}
+
+// invalid is ErrInvalidArgument about a field of the request.
+func invalid(field, value, why string) error {
+	return fmt.Errorf("%s %.200q %s: %w", field, value, why, errdefs.ErrInvalidArgument)
+}

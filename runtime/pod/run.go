@@ -1,0 +1,180 @@
+package pod
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/internal/ident"
+	"github.com/trivet-cri/trivet/internal/telemetry"
+	"github.com/trivet-cri/trivet/internal/undo"
+	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
+	"github.com/trivet-cri/trivet/runtime/engine"
+	"github.com/trivet-cri/trivet/runtime/operation"
+	"github.com/trivet-cri/trivet/runtime/podfiles"
+	"github.com/trivet-cri/trivet/runtime/spec"
+)
+
+// Run starts a pod and returns it. It is idempotent by the pod's metadata: a
+// retry joins the start under way, or gets the pod that it has led to, if the
+// configuration is the same; else errdefs.ErrAlreadyExists. Other errors:
+// InvalidArgument with field and value, those of network and containerd, and
+// DeadlineExceeded when ctx ends first; the start then goes on.
+func (s *Service) Run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handlerName string) (*Pod, error) {
+	handler, err := s.check(cfg, handlerName)
+	if err != nil {
+		return nil, err
+	}
+	key := keyOf(cfg.GetMetadata())
+	return operation.Do(ctx, s.operations, key, "run pod "+key, s.Config.CreateTimeout.Std(), func(ctx context.Context) (*Pod, error) {
+		if p, err := s.existing(key, cfg, handlerName); p != nil || err != nil {
+			return p, err
+		}
+		return s.run(ctx, cfg, handlerName, handler)
+	})
+}
+
+// existing is the pod that an earlier call with the same metadata has made.
+func (s *Service) existing(key string, cfg *runtimeapi.PodSandboxConfig, handlerName string) (*Pod, error) {
+	s.mu.Lock()
+	id := s.byKey[key]
+	s.mu.Unlock()
+	p, ok := s.pods.All()[id]
+	if !ok {
+		return nil, nil
+	}
+	if p.State().Ready && p.HandlerName == handlerName && proto.Equal(p.Config, cfg) {
+		return p, nil
+	}
+	return nil, fmt.Errorf("pod %s exists, with id %s, and was run otherwise or has ended: %w", key, id, errdefs.ErrAlreadyExists)
+}
+
+func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handlerName string, handler config.Handler) (_ *Pod, err error) {
+	p, err := s.blank(cfg, handlerName, handler)
+	if err != nil {
+		return nil, err
+	}
+	defer s.begin(p.ID)()
+	var made undo.Stack
+	defer func() {
+		if undone := made.Run(ctx, undoLimit); undone != nil {
+			s.logger(p.ID, cfg).WarnContext(ctx, "the failed start of a pod was not undone whole; the sweep will finish it", "error", undone)
+		}
+	}()
+	m := cfg.GetMetadata()
+	telemetry.Pod(ctx, p.ID, m.GetNamespace(), m.GetName(), m.GetUid())
+
+	operation.Stage(ctx, "namespaces, files and network")
+	// The undo of each comes before the step: what is half done is undone too.
+	made.Add("namespaces", func(ctx context.Context) error { return s.Pins.Remove(ctx, p.ID) })
+	made.Add("files", func(ctx context.Context) error { return s.Files.Remove(ctx, p.ID) })
+	if !hostNetwork(cfg) {
+		made.Add("network", func(ctx context.Context) error { return s.Network.Detach(ctx, p.ID, cfg) })
+	}
+	group, groupCtx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.connect(groupCtx, p) })
+	group.Go(func() error { return s.writeFiles(groupCtx, p) })
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if sharesPID(cfg) {
+		operation.Stage(ctx, "pause container")
+		made.Add("pause container", func(ctx context.Context) error { return s.Pauses.Remove(ctx, p.ID) })
+		pid, err := s.Pauses.Start(ctx, p)
+		if err != nil {
+			return nil, err
+		}
+		p.record.Pause = true
+		p.publish(func(st *State) { st.PausePID = pid })
+	}
+	operation.Stage(ctx, "record")
+	made.Add("record", func(ctx context.Context) error { return s.Records.DeletePod(ctx, p.ID) })
+	if err := s.Records.CreatePod(ctx, engine.PodRecord{ID: p.ID, Labels: labels(cfg), Record: p.record}, handler); err != nil {
+		return nil, err
+	}
+	made.Release()
+	p.publish(func(st *State) { st.Ready = true })
+	s.add(p)
+	s.logger(p.ID, cfg).InfoContext(ctx, "pod runs", "ips", p.State().IPs)
+	return p, nil
+}
+
+// blank is a pod that nothing exists of yet.
+func (s *Service) blank(cfg *runtimeapi.PodSandboxConfig, handlerName string, handler config.Handler) (*Pod, error) {
+	text, err := proto.Marshal(cfg)
+	if err != nil {
+		return nil, fmt.Errorf("encode pod's configuration: %w", err)
+	}
+	labels, err := s.selinux(cfg)
+	if err != nil {
+		return nil, err
+	}
+	record := &recordv1.Pod{
+		Config: text, RuntimeHandler: handlerName, CreatedAt: timestamppb.Now(),
+		SelinuxLabel: labels.ProcessLabel, SelinuxMountLabel: labels.MountLabel, BootId: s.BootID, Attached: !hostNetwork(cfg),
+	}
+	p := newPod(ident.New(), record, cfg, handler)
+	p.SELinux = labels
+	return p, nil
+}
+
+// connect makes the namespaces and attaches the pod to its network.
+func (s *Service) connect(ctx context.Context, p *Pod) error {
+	request, deferred := s.namespaceRequest(p.ID, p.Config)
+	paths, err := s.Pins.Create(ctx, request)
+	if err != nil {
+		return err
+	}
+	p.Namespaces = spec.Namespaces{Network: paths.Net, IPC: paths.IPC, UTS: paths.UTS, User: paths.User}
+	if hostNetwork(p.Config) {
+		return nil
+	}
+	attachment, err := s.Network.Attach(ctx, p.ID, p.Config, paths.Net, p.Handler.CNIConfDir)
+	if err != nil {
+		return err
+	}
+	p.record.Ips, p.record.NetworkResult = attachment.IPs, attachment.Result
+	p.publish(func(st *State) { st.IPs, st.Network = attachment.IPs, attachment.Result })
+	return s.Pins.Apply(ctx, deferred)
+}
+
+// specFiles are the files as the spec has them.
+func specFiles(f podfiles.Files) spec.Files {
+	return spec.Files{Hosts: f.Hosts, Hostname: f.Hostname, ResolvConf: f.ResolvConf, Shm: f.Shm}
+}
+
+func (s *Service) writeFiles(ctx context.Context, p *Pod) error {
+	files, err := s.Files.Create(ctx, p.ID, p.Config, p.SELinux.MountLabel)
+	if err != nil {
+		return err
+	}
+	p.Files = specFiles(files)
+	return nil
+}
+
+// begin protects a pod that is not in the catalog yet from the sweep, until
+// the returned function is called.
+func (s *Service) begin(id string) (end func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.starting[id] = true
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.starting, id)
+	}
+}
+
+// add makes the pod visible.
+func (s *Service) add(p *Pod) {
+	s.mu.Lock()
+	s.byKey[p.key] = p.ID
+	s.mu.Unlock()
+	s.pods.Put(p.ID, p)
+}
