@@ -7,7 +7,7 @@ _NOTICES = """
 filegroup(
     name = "notices",
     srcs = glob(
-        ["LICEN[CS]E*", "COPYING*", "NOTICE*", "PATENTS*", "licen[cs]e*"],
+        ["LICENSE*", "LICENCE*", "COPYING*", "NOTICE*", "PATENTS*", "license*"],
         allow_empty = True,
         exclude = ["*.go"],
     ),
