@@ -9,59 +9,17 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/trivet-cri/trivet/tools/lab/part"
+	"github.com/trivet-cri/trivet/tools/lab/part/parttest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// The go command's part is played by a script: it writes down how it is called
-// and makes a file for each package. With FAIL in its environment it fails.
-const fakeGo = `#!/bin/sh
-echo "$PWD go $*" >> "$CALLS"
-if [ -n "$FAIL" ]; then echo "it is broken" >&2; exit 1; fi
-case "$1 $2" in "list -m") echo "$MODULE"; exit;; "mod download") exit;; esac
-out=""; last=""
-while [ $# -gt 0 ]; do [ "$1" = -o ] && out=$2; last=$1; shift; done
-case "$out" in */) mkdir -p "$out"; out=$out$(basename "$last");; esac
-echo program > "$out"
-chmod +x "$out"
-`
-
-// bench is a store with an empty cache, and the file with the calls.
-func bench(t *testing.T) (part.Store, *bytes.Buffer, func() string) {
-	t.Helper()
-	dir := t.TempDir()
-	bin, calls := filepath.Join(dir, "bin"), filepath.Join(dir, "calls")
-	module := filepath.Join(dir, "module")
-	source, err := filepath.Abs("..")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, text := range map[string]string{
-		filepath.Join(bin, "go"):                           fakeGo,
-		filepath.Join(bin, "dpkg-query"):                   "#!/bin/sh\necho installed\n",
-		filepath.Join(module, "pkg", "validate/consts.go"): `const digest = "sha256:9700f9a2f5bf2c45f2f605a0bd3bce7cf37420ec9d3ed50ac2758413308766bf"`,
-	} {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o755); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
-	t.Setenv("CALLS", calls)
-	t.Setenv("MODULE", module)
-	out := &bytes.Buffer{}
-	return part.Store{Source: source, Cache: filepath.Join(dir, "cache"), Out: out}, out, func() string {
-		text, _ := os.ReadFile(calls)
-		return string(text)
-	}
-}
 
 func selected(t *testing.T, ids ...string) []part.Part {
 	t.Helper()
@@ -72,104 +30,161 @@ func selected(t *testing.T, ids ...string) []part.Part {
 	return parts
 }
 
-func TestBuildOnceThenFind(t *testing.T) {
-	s, out, calls := bench(t)
-	parts := selected(t, "runc", "crictl")
-	if missing, err := part.Missing(s, parts); err != nil || len(missing) != 2 {
-		t.Fatalf("%d parts are missing: %v", len(missing), err)
+func find(t *testing.T, s part.Store, id string) string {
+	t.Helper()
+	where, err := selected(t, id)[0].Find(s)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if err := s.Build(t.Context(), parts); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	return where
+}
+
+func TestBuildAllOnceThenFind(t *testing.T) {
+	b := parttest.New(t)
+	parts := part.Parts()
+	if missing, err := part.Missing(b.Store, parts); err != nil || len(missing) != len(parts)-2 { // iptables and crun are packages
+		t.Fatalf("%d of %d parts are missing: %v", len(missing), len(parts), err)
 	}
-	for _, p := range parts {
-		dir, err := p.Find(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := os.Stat(filepath.Join(dir, part.ID(p))); err != nil {
-			t.Errorf("%s has no program: %v", p.Name(), err)
+	if err := b.Build(t.Context(), parts); err != nil {
+		t.Fatalf("%v\n%s", err, b.Out)
+	}
+	for id, programs := range map[string][]string{
+		"containerd": {"containerd", "ctr", "containerd-shim-runc-v2"}, "runc": {"runc"}, "crictl": {"crictl"},
+		"cni":     {"bridge", "loopback", "ptp", "host-device", "macvlan", "host-local", "static", "portmap", "bandwidth", "firewall", "tuning"},
+		"critest": {"critest"}, "jaeger": {"all-in-one"}, "busybox": {"busybox"}, "images": {"index.json", "oci-layout"},
+	} {
+		for _, program := range programs {
+			if _, err := os.Stat(filepath.Join(find(t, b.Store, id), program)); err != nil {
+				t.Errorf("%s: %v", id, err)
+			}
 		}
 	}
 	for _, want := range []string{"parts/runc go build", "-mod=readonly", "-tags seccomp", "parts/crictl go build", "pkg/version.Version=v1.36.0"} {
-		if !strings.Contains(calls(), want) {
-			t.Errorf("go was not called with %q:\n%s", want, calls())
+		if !strings.Contains(b.Calls(), want) {
+			t.Errorf("go was not called with %q:\n%s", want, b.Calls())
 		}
 	}
-	before := calls()
-	if err := s.Build(t.Context(), parts); err != nil {
+	before := b.Calls()
+	if err := b.Build(t.Context(), parts); err != nil {
 		t.Fatal(err)
 	}
-	if calls() != before || strings.Count(out.String(), "present") != 2 {
-		t.Errorf("the second run built again:\n%s", out)
+	if b.Calls() != before {
+		t.Errorf("the second run built again:\n%s", b.Calls())
 	}
 }
 
 func TestFailedBuildLeavesNothing(t *testing.T) {
-	s, _, _ := bench(t)
+	b := parttest.New(t)
 	t.Setenv("FAIL", "1")
-	err := s.Build(t.Context(), selected(t, "cni"))
+	err := b.Build(t.Context(), selected(t, "cni"))
 	if err == nil || !strings.Contains(err.Error(), "build cni") || !strings.Contains(err.Error(), "it is broken") {
 		t.Errorf("error is %v", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(s.Cache, "*cni*")); len(left) > 0 {
-		t.Errorf("left %v", left)
-	}
-	if left, _ := filepath.Glob(filepath.Join(s.Cache, "building-*")); len(left) > 0 {
-		t.Errorf("left %v", left)
+	entries, err := os.ReadDir(b.Cache)
+	if err != nil || len(entries) != 1 || entries[0].Name() != "build.lock" {
+		t.Errorf("left %v: %v", entries, err)
 	}
 }
 
 func TestCritestIsBuiltFromAPatchedCopy(t *testing.T) {
-	s, out, calls := bench(t)
-	if err := s.Build(t.Context(), selected(t, "critest")); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	b := parttest.New(t)
+	if err := b.Build(t.Context(), selected(t, "critest")); err != nil {
+		t.Fatalf("%v\n%s", err, b.Out)
 	}
-	if !strings.Contains(calls(), "go test -c") || !strings.Contains(calls(), "-modfile") {
-		t.Errorf("calls are\n%s", calls())
+	if !strings.Contains(b.Calls(), "go test -c") || !strings.Contains(b.Calls(), "-modfile") {
+		t.Errorf("calls are\n%s", b.Calls())
 	}
-	dir, err := selected(t, "critest")[0].Find(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+	if entries, _ := os.ReadDir(find(t, b.Store, "critest")); len(entries) != 1 {
 		t.Errorf("beside critest there is %v", entries)
 	}
 	// Another text in the module is an error, not a critest that fails later.
-	if err := os.RemoveAll(s.Cache); err != nil {
+	if err := os.RemoveAll(b.Cache); err != nil {
 		t.Fatal(err)
 	}
-	changed := filepath.Join(os.Getenv("MODULE"), "pkg/validate/consts.go")
+	changed := filepath.Join(b.Module, "pkg/validate/consts.go")
 	if err := os.WriteFile(changed, []byte("nothing"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Build(t.Context(), selected(t, "critest")); err == nil || !strings.Contains(err.Error(), "pkg/validate/consts.go") {
+	if err := b.Build(t.Context(), selected(t, "critest")); err == nil || !strings.Contains(err.Error(), "pkg/validate/consts.go") {
 		t.Errorf("error is %v", err)
 	}
 }
 
+func TestBusyboxHasItsOptions(t *testing.T) {
+	b := parttest.New(t)
+	if err := b.Build(t.Context(), selected(t, "busybox")); err != nil {
+		t.Fatalf("%v\n%s", err, b.Out)
+	}
+	program, err := os.ReadFile(filepath.Join(find(t, b.Store, "busybox"), "busybox"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"CONFIG_STATIC=y\n", "CONFIG_PGREP=y\n", "# CONFIG_FEATURE_SH_STANDALONE is not set\n"} {
+		if !strings.Contains(string(program), line) {
+			t.Errorf("the configuration lacks %q", line)
+		}
+	}
+}
+
 func TestBuildsOfACacheTakeTurns(t *testing.T) {
-	s, _, calls := bench(t)
+	b := parttest.New(t)
 	var group errgroup.Group
 	for range 4 {
-		mine := s
+		mine := b.Store
 		mine.Out = &bytes.Buffer{}
 		group.Go(func() error { return mine.Build(t.Context(), selected(t, "crictl")) })
 	}
 	if err := group.Wait(); err != nil {
 		t.Fatal(err)
 	}
-	if count := strings.Count(calls(), "go build"); count != 1 {
+	if count := strings.Count(b.Calls(), "go build"); count != 1 {
 		t.Errorf("built %d times", count)
 	}
 }
 
 func TestWaitingForTheLockEndsWithTheContext(t *testing.T) {
-	s, _, _ := bench(t)
-	t.Setenv("FAIL", "1")
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := s.Build(ctx, selected(t, "crictl")); err == nil {
-		t.Error("no error")
+	b := parttest.New(t)
+	if err := os.MkdirAll(b.Cache, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := os.Create(filepath.Join(b.Cache, "build.lock"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = lock.Close() }()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := b.Build(ctx, selected(t, "crictl")); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error is %v", err)
+	}
+	if !strings.Contains(b.Out.String(), "waiting for another build") {
+		t.Errorf("nobody says why nothing happens: %s", b.Out)
+	}
+}
+
+func TestOldPartsAreRemoved(t *testing.T) {
+	b := parttest.New(t)
+	old, recent := filepath.Join(b.Cache, "crictl-old"), filepath.Join(b.Cache, "crictl-recent")
+	for _, dir := range []string{old, recent} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-30 * 24 * time.Hour)
+	if err := os.Chtimes(old, long, long); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Build(t.Context(), selected(t, "crictl")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(old); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a part that nobody has used for a month is still there: %v", err)
+	}
+	if _, err := os.Stat(recent); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -188,5 +203,27 @@ func TestBrokenPinsAreNotMissingParts(t *testing.T) {
 	s := part.Store{Source: t.TempDir(), Cache: t.TempDir(), Out: &bytes.Buffer{}}
 	if _, err := selected(t, "cni")[0].Find(s); err == nil || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("error is %v", err)
+	}
+}
+
+func TestSetOptions(t *testing.T) {
+	t.Parallel()
+	const before = "CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_AB=y\nCONFIG_C=\"text\"\n"
+	const after = "CONFIG_AB=y\nCONFIG_C=\"text\"\nCONFIG_B=y\n# CONFIG_A is not set\n"
+	if got := string(part.SetOptions([]byte(before), []string{"B"}, []string{"A"})); got != after {
+		t.Errorf("options are\n%s", got)
+	}
+}
+
+func TestSourcesOf(t *testing.T) {
+	t.Parallel()
+	for before, after := range map[string]string{
+		"Types: deb\nURIs: http://a\nSuites: s\n\nTypes: deb deb-src\nURIs: http://b\n": "Types: deb-src\nURIs: http://a\nSuites: s\n\nTypes: deb-src\nURIs: http://b\n",
+		"deb [signed-by=/k] http://a s main\n# deb http://c s main\n":                   "deb-src [signed-by=/k] http://a s main\n# deb http://c s main\n",
+		"deb-src http://a s main\n": "deb-src http://a s main\n",
+	} {
+		if got := string(part.SourcesOf([]byte(before))); got != after {
+			t.Errorf("sources of\n%sare\n%s", before, got)
+		}
 	}
 }

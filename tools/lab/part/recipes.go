@@ -57,7 +57,7 @@ var critest = compiled{
 	Module: criTools,
 	Patch: func() (Patch, error) {
 		digest, err := image.PulledByDigest()
-		return Patch{File: "pkg/validate/consts.go", Old: originalDigest, New: digest}, err
+		return Patch{File: "pkg/validate/consts.go", Old: OriginalDigest, New: digest}, err
 	},
 }
 
@@ -66,5 +66,6 @@ var jaeger = compiled{
 	Steps: []step{{Packages: []string{"github.com/jaegertracing/jaeger/cmd/all-in-one"}, LDFlags: "-s -w"}},
 }
 
-// originalDigest is the digest in critest's source.
-const originalDigest = "sha256:9700f9a2f5bf2c45f2f605a0bd3bce7cf37420ec9d3ed50ac2758413308766bf"
+// OriginalDigest is the digest in critest's source, of an image that nobody
+// can make again.
+const OriginalDigest = "sha256:9700f9a2f5bf2c45f2f605a0bd3bce7cf37420ec9d3ed50ac2758413308766bf"

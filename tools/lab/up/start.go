@@ -8,10 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
-	"time"
 
-	"github.com/trivet-cri/trivet/tools/lab/daemon"
 	"github.com/trivet-cri/trivet/tools/lab/network"
 	"github.com/trivet-cri/trivet/tools/lab/part"
 	"github.com/trivet-cri/trivet/tools/lab/registry"
@@ -145,81 +142,4 @@ func linkAll(from, to string) error {
 		}
 	}
 	return nil
-}
-
-func (l *lab) startContainerd(ctx, daemons context.Context, cgroups []string, info *Info) error {
-	c := daemon.Containerd{
-		Dir: l.path(containerdDir), ShimDir: filepath.Join(l.slot.Dir(), "s"), BinDir: info.BinDir,
-		CNIBinDir: info.CNIBinDir, CNIConfDir: info.CNIConfDir, CertsDir: info.CertsDir,
-		CRI: l.CRI, RestrictOOMScoreAdj: !mayLowerOOMScore(),
-	}
-	if err := prepareRoot(c.Root()); err != nil {
-		return err
-	}
-	text, err := c.Configuration()
-	if err != nil {
-		return err
-	}
-	config := l.path(containerdConfig)
-	if err := os.WriteFile(config, text, 0o644); err != nil {
-		return err
-	}
-	spec := daemon.Spec{
-		Name: "containerd", Args: []string{l.path(binDir, "containerd"), "--config", config}, Dir: c.Dir,
-		Env: append(daemon.TracingEnv(info.JaegerOTLP), "PATH="+info.BinDir+":"+os.Getenv("PATH")+":/usr/sbin:/sbin"),
-		Log: l.path("containerd.log"), Cgroup: cgroups, Family: l.family,
-	}
-	l.spawn(func() error { return daemon.Run(daemons, spec) })
-	info.ContainerdSocket = c.Socket()
-	return l.await(ctx, "containerd", func(ctx context.Context) error {
-		_, err := l.family.Output(ctx, l.path(binDir, "ctr"), "--address", c.Socket(), "version")
-		return err
-	})
-}
-
-func (l *lab) startJaeger(ctx, daemons context.Context, cgroups []string, info *Info) error {
-	j, err := daemon.NewJaeger()
-	if err != nil {
-		return err
-	}
-	spec := daemon.Spec{
-		Name: "jaeger", Args: append([]string{l.path(binDir, "all-in-one")}, j.Args()...), Dir: l.Dir,
-		Env: []string{"SPAN_STORAGE_TYPE=memory"}, Log: l.path("jaeger.log"), Cgroup: cgroups, Family: l.family,
-	}
-	l.spawn(func() error { return daemon.Run(daemons, spec) })
-	info.JaegerOTLP, info.JaegerQuery = j.OTLP, "http://"+j.Query
-	return l.await(ctx, "jaeger", j.Ready)
-}
-
-// await asks until a part answers.
-func (l *lab) await(ctx context.Context, name string, ask func(context.Context) error) error {
-	for {
-		err := ask(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("wait for %s: %w", name, err)
-		case err := <-l.failed:
-			return err
-		case <-time.After(50 * time.Millisecond):
-		}
-	}
-}
-
-// mayLowerOOMScore says whether this process has CAP_SYS_RESOURCE.
-func mayLowerOOMScore() bool {
-	const capSysResource = 24
-	status, err := os.ReadFile("/proc/self/status")
-	if err != nil {
-		return false
-	}
-	for line := range strings.Lines(string(status)) {
-		var effective uint64
-		if n, _ := fmt.Sscanf(line, "CapEff: %x", &effective); n == 1 {
-			return effective&(1<<capSysResource) != 0
-		}
-	}
-	return false
 }

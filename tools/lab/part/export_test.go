@@ -1,0 +1,7 @@
+package part
+
+// For the tests of this package.
+var (
+	SetOptions = setOptions
+	SourcesOf  = sourcesOf
+)

@@ -1,0 +1,4 @@
+package up
+
+// For the tests of this package.
+var PrepareRoot = prepareRoot
