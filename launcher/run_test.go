@@ -89,6 +89,20 @@ func TestKillOfACriticalMemberStartsANewGeneration(t *testing.T) {
 	}
 }
 
+// TestAllMembersDieAtOnce is one failure, not three.
+func TestAllMembersDieAtOnce(t *testing.T) {
+	t.Parallel()
+	tr := startTrivet(t)
+	status, err := tr.status()
+	ok(t, err)
+	for _, m := range status.GetMembers() {
+		ok(t, unix.Kill(int(m.GetPid()), unix.SIGKILL))
+	}
+	if after := tr.awaitServing(2); after.GetGeneration() != 2 || len(after.GetHistory()) != 1 {
+		t.Errorf("status is %v", after)
+	}
+}
+
 func TestClientsWaitDuringARestart(t *testing.T) {
 	t.Parallel()
 	tr := startTrivet(t)

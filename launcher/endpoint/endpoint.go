@@ -102,7 +102,7 @@ func bindTCP(ctx context.Context, inherited listen.Inherited, address string) (n
 // fails when ctx ends first.
 func AwaitUnserved(ctx context.Context, sockets ...string) error {
 	for _, path := range sockets {
-		for served(ctx, path) {
+		for served(path) {
 			if pause(ctx) != nil {
 				return fmt.Errorf("%s is served by another process", path)
 			}
@@ -111,12 +111,11 @@ func AwaitUnserved(ctx context.Context, sockets ...string) error {
 	return nil
 }
 
-func served(ctx context.Context, path string) bool {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "unix", path)
+// served looks without waiting: the kernel answers for the listener.
+func served(path string) bool {
+	conn, err := net.Dial("unix", path)
 	if err != nil {
-		// A full backlog is somebody's too.
-		return errors.Is(err, unix.EAGAIN)
+		return errors.Is(err, unix.EAGAIN) // a full backlog is somebody's
 	}
 	_ = conn.Close()
 	return true

@@ -27,11 +27,8 @@ func ok(t *testing.T, err error) {
 
 func configuration(t *testing.T) *config.Config {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "trivet-")
-	ok(t, err)
-	t.Cleanup(func() { ok(t, os.RemoveAll(dir)) })
 	c := config.Default()
-	c.State = filepath.Join(dir, "state")
+	c.State = filepath.Join(t.TempDir(), "state")
 	return c
 }
 

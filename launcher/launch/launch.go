@@ -70,9 +70,6 @@ func Run(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	defer flush()
-	signals := takeSignals()
-	defer signals.release()
-
 	var held undo.Stack
 	defer func() { err = errors.Join(err, held.Run(ctx, releaseLimit)) }()
 	path := settings.Config.LauncherSocket()
@@ -94,6 +91,9 @@ func Run(ctx context.Context, options Options) (err error) {
 	log.Info("starting", "version", version.String(), "pid", os.Getpid(), "config", options.Source.Path(),
 		"cri", endpoints.CRIAddress(), "stream", endpoints.StreamAddress())
 
+	// From here on a signal has something to stop.
+	signals := takeSignals()
+	defer signals.release()
 	notifier := notify.New(log)
 	members := supervisor.New(plan, machine{output}, notifier, log)
 	l := &launcher{

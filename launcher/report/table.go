@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strconv"
@@ -11,8 +12,11 @@ import (
 
 // WriteTable writes the report for people.
 func (r *Report) WriteTable(w io.Writer) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	row := func(cells ...string) { fmt.Fprintln(table, strings.Join(cells, "\t")) }
+	// The cells are aligned in memory, so that only one write can fail.
+	var text bytes.Buffer
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	row := func(cells ...string) { _, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) }
+	section := func() { _ = table.Flush(); text.WriteByte('\n') }
 	row("generation", strconv.FormatInt(r.Generation, 10))
 	row("uptime", short(seconds(r.UptimeSeconds)))
 	row("restarts", strconv.Itoa(int(r.Restarts)))
@@ -20,11 +24,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	row("launcher", fmt.Sprintf("pid %d", r.PID))
 	row("config", r.ConfigPath)
 	row("cri socket", r.CRISocket)
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("write status: %w", err)
-	}
-
-	fmt.Fprintln(w)
+	section()
 	row("MEMBER", "STATE", "PID", "CRITICAL", "UPTIME", "RESTARTS", "LAST EXIT")
 	for _, m := range r.Members {
 		pid, uptime := "-", "-"
@@ -33,19 +33,15 @@ func (r *Report) WriteTable(w io.Writer) error {
 		}
 		row(m.Name, m.State, pid, yes(m.Critical), uptime, strconv.Itoa(int(m.Restarts)), orDash(m.LastExit))
 	}
-	if err := table.Flush(); err != nil {
-		return fmt.Errorf("write status: %w", err)
+	if len(r.History) > 0 {
+		section()
+		row("RESTARTED", "AGO", "GENERATION", "REASON")
 	}
-	if len(r.History) == 0 {
-		return nil
-	}
-
-	fmt.Fprintln(w)
-	row("RESTARTED", "AGO", "GENERATION", "REASON")
 	for _, h := range r.History {
 		row(h.At.Local().Format(time.DateTime), short(r.now.Sub(h.At)), strconv.FormatInt(h.Generation, 10), h.Reason)
 	}
-	if err := table.Flush(); err != nil {
+	_ = table.Flush()
+	if _, err := text.WriteTo(w); err != nil {
 		return fmt.Errorf("write status: %w", err)
 	}
 	return nil

@@ -107,12 +107,6 @@ func (w *world) since(i int) []string {
 	return slices.Clone(w.events[i:])
 }
 
-func (w *world) count() int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return len(w.events)
-}
-
 type fakeProcess struct {
 	world *world
 	name  string

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -15,7 +16,8 @@ type generation struct {
 	machine Machine
 	board   *board
 	log     *slog.Logger
-	serving func() // called once, when all stages serve
+	serving func()        // called once, when all stages serve
+	served  time.Duration // from then to the first failure
 }
 
 // run starts the members of the first of stages and, inside, the further
@@ -24,8 +26,10 @@ type generation struct {
 // inside it: the nesting is the order of stopping.
 func (g *generation) run(ctx context.Context, stages [][]Member) error {
 	if len(stages) == 0 {
+		ready := time.Now()
 		g.serving()
 		<-ctx.Done()
+		g.served = time.Since(ready)
 		return context.Cause(ctx)
 	}
 	ctx, fail := context.WithCancelCause(ctx)

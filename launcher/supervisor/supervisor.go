@@ -95,18 +95,13 @@ func (s *Supervisor) begin(ctx context.Context, number int64) (context.Context, 
 // generation runs one generation and says how long it served.
 func (s *Supervisor) generation(ctx context.Context, number int64, plan *Plan) (time.Duration, error) {
 	begun := time.Now()
-	var ready time.Time
 	g := &generation{plan: plan, machine: s.machine, board: &s.board, log: s.log, serving: func() {
-		ready = time.Now()
-		s.log.Info("generation serves", "generation", number, "after", ready.Sub(begun).String())
+		s.log.Info("generation serves", "generation", number, "after", time.Since(begun).String())
 		s.watcher.Serving(number)
 		s.settle(number, nil)
 	}}
 	err := g.start(ctx)
-	if ready.IsZero() {
-		return 0, err
-	}
-	return time.Since(ready), err
+	return g.served, err
 }
 
 // failed notes the failure and pauses, unless something else is asked for.
@@ -115,7 +110,7 @@ func (s *Supervisor) failed(round context.Context, number int64, reason error, p
 	s.board.groupRestart(reason.Error())
 	s.log.Error("generation failed, restarting the group", "generation", number, "reason", reason.Error(), "pause", pause.String())
 	s.watcher.Down(reason.Error())
-	s.settle(number, fmt.Errorf("generation %d does not serve: %s; the launcher goes on trying: %w", number, reason, errdefs.ErrUnavailable))
+	s.settle(number, fmt.Errorf("generation %d does not serve: %w; the launcher goes on trying: %w", number, reason, errdefs.ErrUnavailable))
 	sleep(round, pause)
 }
 
