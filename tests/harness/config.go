@@ -16,6 +16,8 @@ func (l *Lab) configuration(dir string) *config.Config {
 	cfg.State = filepath.Join(dir, "state")
 	cfg.Log.Level = "debug"
 	cfg.Tracing.Endpoint = l.JaegerOTLP
+	// Tests kill members far more often than machines lose them.
+	cfg.Launcher.BackoffMax = config.Duration(500 * time.Millisecond)
 	cfg.Containerd.Socket = l.ContainerdSocket
 	cfg.Containerd.Namespace = l.Namespace
 	cfg.Containerd.ConnectTimeout = config.Duration(20 * time.Second)
