@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -124,4 +125,17 @@ func stopSignal(asked runtimeapi.Signal, image string) (string, error) {
 		return "", fmt.Errorf("%s %.80q is not a signal: %w", field, name, errdefs.ErrInvalidArgument)
 	}
 	return name, nil
+}
+
+// StopSignal is the signal that Stop sends, as the CRI has it.
+func (c *Container) StopSignal() runtimeapi.Signal {
+	name := strings.ToUpper(c.record.GetStopSignal())
+	if name == "" {
+		name = "SIGTERM"
+	}
+	if number, err := strconv.Atoi(name); err == nil {
+		name = unix.SignalName(unix.Signal(number))
+	}
+	name = "SIGNAL_SIG" + strings.NewReplacer("+", "PLUS", "-", "MINUS").Replace(strings.TrimPrefix(name, "SIG"))
+	return runtimeapi.Signal(runtimeapi.Signal_value[name])
 }

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/telemetry"
@@ -112,9 +113,10 @@ func (n *Network) Detach(ctx context.Context, id string, config *runtimeapi.PodS
 	})
 }
 
-// Sweep has every attachment removed that is of no pod in ids.
-func (n *Network) Sweep(ctx context.Context, ids []string) ([]string, error) {
-	response, err := n.client.Sweep(ctx, &netsyncv1.SweepRequest{PodIds: ids})
+// Sweep has every attachment removed that is of no pod in ids, which were
+// all pods as of a time: later attachments are not touched.
+func (n *Network) Sweep(ctx context.Context, ids []string, asOf time.Time) ([]string, error) {
+	response, err := n.client.Sweep(ctx, &netsyncv1.SweepRequest{PodIds: ids, AsOf: timestamppb.New(asOf)})
 	if err != nil {
 		return nil, fmt.Errorf("sweep networks: %w", err)
 	}

@@ -3,6 +3,7 @@ package pod
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
@@ -115,6 +116,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	asOf := time.Now()
 	keep := s.known()
 	for _, id := range pinned {
 		if !keep[id] {
@@ -136,7 +138,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 	for id := range keep {
 		ids = append(ids, id)
 	}
-	removed, err := s.Network.Sweep(ctx, ids)
+	removed, err := s.Network.Sweep(ctx, ids, asOf)
 	if len(removed) > 0 {
 		s.Log.InfoContext(ctx, "leftover network attachments are removed", "pods", removed)
 	}

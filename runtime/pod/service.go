@@ -46,7 +46,7 @@ type Files interface {
 type Network interface {
 	Attach(ctx context.Context, id string, config *runtimeapi.PodSandboxConfig, netns, confDir string) (network.Attachment, error)
 	Detach(ctx context.Context, id string, config *runtimeapi.PodSandboxConfig) error
-	Sweep(ctx context.Context, ids []string) ([]string, error)
+	Sweep(ctx context.Context, ids []string, asOf time.Time) ([]string, error)
 }
 
 // Pauses runs the containers that hold a shared PID namespace;
