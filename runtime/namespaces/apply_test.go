@@ -1,6 +1,7 @@
 package namespaces_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
@@ -26,12 +27,17 @@ func TestPingGroupRange(t *testing.T) {
 func TestExplicitSysctlsWin(t *testing.T) {
 	t.Parallel()
 	pins, _ := newPins(t)
-	r := everything("", false)
-	r.Sysctls = map[string]string{"net/ipv4/ip_unprivileged_port_start": "80", "net.ipv4.ping_group_range": "7 8"}
-	_, paths := create(t, pins, r)
-	for path, want := range map[string]string{"net/ipv4/ip_unprivileged_port_start": "80", "net/ipv4/ping_group_range": "7 8"} {
-		if got := sysctl(t, paths, path); got != want {
-			t.Errorf("%s is %q, want %q", path, got, want)
+	for _, separator := range []string{".", "/"} {
+		r := everything("", false)
+		r.Sysctls = map[string]string{
+			strings.ReplaceAll("net.ipv4.ip_unprivileged_port_start", ".", separator): "80",
+			strings.ReplaceAll("net.ipv4.ping_group_range", ".", separator):           "7 8",
+		}
+		_, paths := create(t, pins, r)
+		for path, want := range map[string]string{"net/ipv4/ip_unprivileged_port_start": "80", "net/ipv4/ping_group_range": "7 8"} {
+			if got := sysctl(t, paths, path); got != want {
+				t.Errorf("with %q: %s is %q, want %q", separator, path, got, want)
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -173,4 +174,41 @@ func TestCreateAbandoned(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lastMoment is a context that ends just when Create takes its last step,
+// which then succeeds although the caller has gone.
+type lastMoment struct {
+	context.Context
+	looks        atomic.Int32
+	before       int32
+	ended, heard chan struct{}
+}
+
+func (c *lastMoment) Done() <-chan struct{} { return c.ended }
+
+func (c *lastMoment) Err() error {
+	switch looks := c.looks.Add(1); {
+	case looks < c.before:
+		return nil
+	case looks == c.before:
+		close(c.ended)
+		<-c.heard
+		return nil
+	case looks == c.before+1:
+		close(c.heard)
+	}
+	return context.DeadlineExceeded
+}
+
+func TestCreateAbandonedAtTheLastMoment(t *testing.T) {
+	t.Parallel()
+	pins, dir := newPins(t)
+	ctx := &lastMoment{Context: t.Context(), before: 8, ended: make(chan struct{}), heard: make(chan struct{})}
+	id := ident.New()
+	if _, err := pins.Create(ctx, everything(id, false)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error %v", err)
+	}
+	pins.Close()
+	wantNothing(t, dir)
 }

@@ -86,7 +86,7 @@ func (r *Request) raiseLoopback() error {
 	if err != nil {
 		return fmt.Errorf("set loopback up: socket: %w", err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	lo, err := unix.NewIfreq("lo")
 	if err != nil {
 		return fmt.Errorf("set loopback up: %w", err)

@@ -81,13 +81,13 @@ func TestUserNamespaceOwns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer file.Close()
+		defer func() { _ = file.Close() }()
 		fd, err := unix.IoctlRetInt(int(file.Fd()), unix.NS_GET_USERNS)
 		if err != nil {
 			t.Fatal(err)
 		}
 		owner := os.NewFile(uintptr(fd), "owner")
-		defer owner.Close()
+		defer func() { _ = owner.Close() }()
 		if got := inode(t, fmt.Sprintf("/proc/self/fd/%d", owner.Fd())); got != want {
 			t.Errorf("owner of %s is %d, want %d", path, got, want)
 		}

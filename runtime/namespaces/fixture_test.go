@@ -2,6 +2,8 @@ package namespaces_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,12 +13,26 @@ import (
 	"github.com/moby/sys/mountinfo"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"github.com/trivet-cri/trivet/internal/ident"
 	"github.com/trivet-cri/trivet/runtime/namespaces"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// In the end, no goroutine and no child is left, nor a mark on the process.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); !errors.Is(err, unix.ECHILD) {
+			fmt.Fprintf(os.Stderr, "a child is left: %d, %v\n", pid, err)
+			code = 1
+		}
+		if dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0); err != nil || dumpable != 1 {
+			fmt.Fprintf(os.Stderr, "the process cannot be dumped any more: %d, %v\n", dumpable, err)
+			code = 1
+		}
+		os.Exit(code)
+	}))
+}
 
 // ids is one range, as the kubelet gives it.
 func ids(host uint32) []specs.LinuxIDMapping {

@@ -74,7 +74,7 @@ func join(path string, k kind) error {
 	if err != nil {
 		return fmt.Errorf("open %s namespace: %w", k.name, err)
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	if err := unix.Setns(fd, k.flag); err != nil {
 		return fmt.Errorf("enter %s namespace: %w", k.name, err)
 	}

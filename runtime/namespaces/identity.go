@@ -3,9 +3,18 @@ package namespaces
 import (
 	"errors"
 	"fmt"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
+
+// dumpable tells whether the process was so before asUser first ran: a change
+// of a thread's user makes the whole process undumpable. To look each time
+// would see what another thread is about to restore.
+var dumpable = sync.OnceValue(func() bool {
+	value, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
+	return err == nil && value == 1
+})
 
 // asUser runs do with the effective user id uid and the same capabilities as
 // before, on the calling thread alone.
@@ -15,18 +24,14 @@ func asUser(uid uint32, do func() error) error {
 	if err := unix.Capget(&header, &capabilities[0]); err != nil {
 		return fmt.Errorf("read capabilities: %w", err)
 	}
-	// A change of the user makes the whole process undumpable.
-	dumpable, err := unix.PrctlRetInt(unix.PR_GET_DUMPABLE, 0, 0, 0, 0)
-	if err != nil {
-		return fmt.Errorf("read dumpable: %w", err)
-	}
+	restore := dumpable()
 	own := uint32(unix.Geteuid())
 	if err := setEffective(uid, &header, &capabilities); err != nil {
 		return err
 	}
-	err = do()
+	err := do()
 	err = errors.Join(err, setEffective(own, &header, &capabilities))
-	if dumpable == 1 {
+	if restore {
 		err = errors.Join(err, unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0))
 	}
 	return err

@@ -130,7 +130,8 @@ func (p *Pins) unpin(id string) error {
 	failed := []error{errors.Join(errs...)}
 	for _, dir := range []string{filepath.Join(p.dir, id, "ns"), filepath.Join(p.dir, id)} {
 		err := unix.Rmdir(dir)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !(errors.Is(err, unix.ENOTEMPTY) && filepath.Base(dir) == id) {
+		others := errors.Is(err, unix.ENOTEMPTY) && filepath.Base(dir) == id
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !others {
 			failed = append(failed, &fs.PathError{Op: "rmdir", Path: dir, Err: err})
 		}
 	}

@@ -150,7 +150,7 @@ func writeSysctl(elements []string, value string) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
+	defer func() { _ = unix.Close(fd) }()
 	n, err := unix.Write(fd, []byte(value))
 	if err == nil && n < len(value) {
 		err = fmt.Errorf("kernel took only %q: %w", value[:n], unix.EINVAL)

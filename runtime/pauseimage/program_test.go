@@ -3,6 +3,7 @@ package pauseimage_test
 import (
 	"bytes"
 	"debug/elf"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -37,16 +38,13 @@ func start(t *testing.T) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir, err := os.MkdirTemp("", "pause") // t.TempDir's are root's alone
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := t.TempDir()
 	path := filepath.Join(dir, "pause")
 	if err := os.WriteFile(path, program, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chmod(dir, 0o755); err != nil {
+	// What is around a test's directory is for root alone.
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	pause := exec.CommandContext(t.Context(), path)
@@ -162,8 +160,9 @@ func TestReaps(t *testing.T) {
 		parent := exec.CommandContext(t.Context(), "sh", "-c", script)
 		parent.Stdout, parent.ExtraFiles = print, []*os.File{input}
 		beside(t, pause, parent)
-		print.Close()
-		input.Close()
+		if err := errors.Join(print.Close(), input.Close()); err != nil {
+			t.Fatal(err)
+		}
 		if name == "adopted dead" {
 			// The end of the output means that the child is at its end.
 			if _, err := io.ReadAll(output); err != nil {
@@ -177,15 +176,15 @@ func TestReaps(t *testing.T) {
 		} else if got := children(t, pause.Process.Pid); len(got) != 1 {
 			t.Fatalf("%s: children %v, want the orphan", name, got)
 		}
-		if _, err := feed.WriteString("go\n"); err != nil {
+		_, err = feed.WriteString("go\n")
+		if err := errors.Join(err, feed.Close()); err != nil {
 			t.Fatal(err)
 		}
-		feed.Close()
 		if name == "adopted dead" {
 			_ = parent.Wait() // killed
 		}
 		until(t, name+": no child is left", func() bool { return len(children(t, pause.Process.Pid)) == 0 })
-		output.Close()
+		_ = output.Close()
 	}
 }
 
@@ -200,7 +199,7 @@ func beside(t *testing.T, pause, command *exec.Cmd) {
 		if fd, err = unix.Open(fmt.Sprintf("/proc/%d/ns/pid", pause.Process.Pid), unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 			return
 		}
-		defer unix.Close(fd)
+		defer func() { _ = unix.Close(fd) }()
 		if err = unix.Setns(fd, unix.CLONE_NEWPID); err == nil {
 			err = command.Start()
 		}

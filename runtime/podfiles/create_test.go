@@ -393,7 +393,7 @@ func TestRemoveConverges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer used.Close()
+	defer func() { _ = used.Close() }()
 	if err := os.Remove(files.Hosts); err != nil {
 		t.Fatal(err)
 	}
