@@ -15,8 +15,9 @@ import (
 
 const (
 	// releaseLimit bounds the killing and deleting of one process; then the
-	// janitor goes on.
-	releaseLimit = 10 * time.Second
+	// janitor goes on. The shim alone may wait 10 seconds for a child that
+	// holds the process's streams.
+	releaseLimit = 20 * time.Second
 	// killLimit bounds the wait for a killed process's exit.
 	killLimit = 5 * time.Second
 )
@@ -90,7 +91,7 @@ func (c *command) release(ctx context.Context) {
 	if c.asked {
 		if err := c.x.end(ctx, c.process, c.pid, c.exited); err != nil {
 			c.x.log.WarnContext(ctx, "command is left over, will try again", "container", c.process.Container, "exec", c.process.ID, "error", err)
-			c.x.leave(c.process, c.pid)
+			c.x.leave(c.process, leftover{c.pid, c.exited})
 			return
 		}
 	}

@@ -67,8 +67,8 @@ type Execs struct {
 	poke     chan struct{}
 	mu       sync.Mutex
 	stopping bool
-	left     map[engine.Process]uint32 // could not be released yet, with their pids
-	live     sync.WaitGroup            // commands, and copies of input
+	left     map[engine.Process]leftover
+	live     sync.WaitGroup // commands, and copies of input
 }
 
 // New returns Execs that keep FIFOs below dir. Run it.
@@ -77,7 +77,7 @@ func New(dir string, eng Engine, config Config, log *slog.Logger) (*Execs, error
 	if err != nil {
 		return nil, err
 	}
-	return &Execs{engine: eng, config: config, log: log, root: dir, own: own, poke: make(chan struct{}, 1), left: make(map[engine.Process]uint32)}, nil
+	return &Execs{engine: eng, config: config, log: log, root: dir, own: own, poke: make(chan struct{}, 1), left: make(map[engine.Process]leftover)}, nil
 }
 
 // Run releases what dead streamers and failed releases have left, again and

@@ -28,6 +28,7 @@ type fakeContainerd struct {
 	fail      map[string]error // by the method's name
 	closed    []engine.Process // stdin
 	sizes     [][2]uint16
+	killed    int
 	ever      []*fakeProcess
 }
 
@@ -187,6 +188,9 @@ func (f *fakeContainerd) Kill(_ context.Context, p engine.Process) error {
 	if err := f.failure("Kill"); err != nil {
 		return err
 	}
+	f.mu.Lock()
+	f.killed++
+	f.mu.Unlock()
 	if found, err := f.find(p); err == nil && found.cmd != nil {
 		_ = found.cmd.Process.Kill()
 	}

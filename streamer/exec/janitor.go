@@ -12,8 +12,11 @@ import (
 	"github.com/trivet-cri/trivet/streamer/engine"
 )
 
-// retryPause is between two attempts to release what is left.
-const retryPause = 5 * time.Second
+// Pauses between two attempts to release what is left; they double.
+const (
+	firstPause = time.Second
+	lastPause  = time.Minute
+)
 
 // wake makes the janitor look soon.
 func (x *Execs) wake() {
@@ -26,20 +29,25 @@ func (x *Execs) wake() {
 // janitor sweeps at start and whenever something was left, until ctx ends.
 func (x *Execs) janitor(ctx context.Context) {
 	x.wake()
+	pause := firstPause
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-x.poke:
 		}
-		if err := x.sweep(ctx); err != nil && ctx.Err() == nil {
-			x.log.WarnContext(ctx, "commands are left over, will try again", "error", err)
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(retryPause):
-				x.wake()
-			}
+		err := x.sweep(ctx)
+		if err == nil || ctx.Err() != nil {
+			pause = firstPause
+			continue
+		}
+		x.log.WarnContext(ctx, "commands are left over, will try again", "error", err, "pause", pause)
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(pause):
+			pause = min(2*pause, lastPause)
+			x.wake()
 		}
 	}
 }
@@ -86,10 +94,16 @@ func (x *Execs) empty(ctx context.Context, dead *instance) error {
 	return errors.Join(failed...)
 }
 
+// leftover is a process that could not be released.
+type leftover struct {
+	pid    uint32
+	exited bool // children that it has left behind are none of our business
+}
+
 // leave gives a process of this streamer to the janitor.
-func (x *Execs) leave(p engine.Process, pid uint32) {
+func (x *Execs) leave(p engine.Process, l leftover) {
 	x.mu.Lock()
-	x.left[p] = pid
+	x.left[p] = l
 	x.mu.Unlock()
 	x.wake()
 }
@@ -100,9 +114,9 @@ func (x *Execs) retry(ctx context.Context) error {
 	left := maps.Clone(x.left)
 	x.mu.Unlock()
 	var failed []error
-	for p, pid := range left {
+	for p, l := range left {
 		limited, cancel := context.WithTimeout(ctx, releaseLimit)
-		err := x.end(limited, p, pid, false)
+		err := x.end(limited, p, l.pid, l.exited)
 		cancel()
 		if err == nil {
 			err = os.RemoveAll(x.own.dir(p))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"os"
 	"sync"
 
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
@@ -25,7 +26,8 @@ type Streams struct {
 // may go on after it has returned.
 // Errors: as Sync, but for the timeout.
 func (x *Execs) Stream(ctx context.Context, r *streamerv1.PrepareExecRequest, s Streams) (int, error) {
-	want := wanted{stdin: s.Stdin != nil, stdout: s.Stdout != nil, stderr: s.Stderr != nil && !s.TTY}
+	// The shim wants FIFOs for all outputs, or for nothing at all.
+	want := wanted{stdin: s.Stdin != nil, stdout: true, stderr: !s.TTY}
 	c, err := x.launch(ctx, r.GetContainer().GetId(), r.GetCmd(), want, s.TTY)
 	if err != nil {
 		return 0, err
@@ -51,15 +53,19 @@ func (x *Execs) Stream(ctx context.Context, r *streamerv1.PrepareExecRequest, s 
 func (c *command) run(ctx context.Context, s Streams) (int, error) {
 	var outputs []*output
 	var copies sync.WaitGroup
-	if c.pipes.stdout != nil {
-		out := &output{file: c.pipes.stdout}
+	for _, stream := range []struct {
+		from *os.File
+		to   io.Writer
+	}{{c.pipes.stdout, s.Stdout}, {c.pipes.stderr, s.Stderr}} {
+		if stream.from == nil {
+			continue
+		}
+		if stream.to == nil {
+			stream.to = io.Discard
+		}
+		out := &output{file: stream.from}
 		outputs = append(outputs, out)
-		copies.Go(func() { out.copyTo(s.Stdout) })
-	}
-	if c.pipes.stderr != nil {
-		out := &output{file: c.pipes.stderr}
-		outputs = append(outputs, out)
-		copies.Go(func() { out.copyTo(s.Stderr) })
+		copies.Go(func() { out.copyTo(stream.to) })
 	}
 	// A slow client has as long as it needs, but only while it is there.
 	stop := context.AfterFunc(ctx, func() {

@@ -178,3 +178,21 @@ func TestNoCommandAfterStop(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// TestChildOutlivesLateRelease: when an exited command is released late, the
+// daemon that it has started lives on.
+func TestChildOutlivesLateRelease(t *testing.T) {
+	t.Parallel()
+	f := start(t, limits)
+	f.fake.setFailure("Delete", errdefs.ErrUnavailable)
+	lives := filepath.Join(t.TempDir(), "lives")
+	if _, err := f.Sync(t.Context(), syncRequest(0, shell("(sleep 1; > "+lives+") >/dev/null 2>&1 &")...)); err != nil {
+		t.Fatal(err)
+	}
+	f.fake.setFailure("Delete", nil)
+	f.clean(t)
+	if f.fake.killed != 0 {
+		t.Errorf("an exited process was killed")
+	}
+	eventually(t, "daemon lives", func() error { _, err := os.Stat(lives); return err })
+}
