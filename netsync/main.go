@@ -45,6 +45,9 @@ func serve(ctx context.Context, env member.Env) (err error) {
 			err = closing
 		}
 	}()
+	if err := book.Damage(); err != nil {
+		log.ErrorContext(ctx, "the ledger of attachments was damaged, beginning a new one", "error", err)
+	}
 
 	sources, warnings := network.Sources(cfg)
 	for _, warning := range warnings {

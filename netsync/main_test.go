@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"bytes"
 	"context"
 	"os"
 	"os/exec"
@@ -41,7 +40,7 @@ type member struct {
 	dir    plugintest.Dir
 	path   string
 	cmd    *exec.Cmd
-	log    *bytes.Buffer
+	log    *os.File
 	client netsyncv1.NetSyncClient
 }
 
@@ -70,7 +69,8 @@ func (m *member) start() {
 	ok(m.t, err)
 	ok(m.t, m.cfg.Write(file))
 	ok(m.t, file.Close())
-	m.log = &bytes.Buffer{}
+	m.log, err = os.OpenFile(m.path+".log", os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	ok(m.t, err)
 	m.cmd = exec.Command(os.Args[0], "-c", m.path)
 	m.cmd.Env = append(os.Environ(), asMember+"=1")
 	m.cmd.Stderr = m.log
@@ -82,7 +82,7 @@ func (m *member) start() {
 	m.client = netsyncv1.NewNetSyncClient(conn)
 }
 
-// kill is kill -9; the log is readable afterwards.
+// kill is kill -9.
 func (m *member) kill() {
 	if m.cmd == nil {
 		return
@@ -91,8 +91,10 @@ func (m *member) kill() {
 	_ = m.cmd.Wait()
 	m.cmd = nil
 	if m.t.Failed() {
-		m.t.Log(m.log.String())
+		text, _ := os.ReadFile(m.path + ".log")
+		m.t.Logf("%s", text)
 	}
+	_ = m.log.Close()
 }
 
 // stop is SIGTERM; it returns when the process has ended.
@@ -100,7 +102,7 @@ func (m *member) stop() {
 	m.t.Helper()
 	ok(m.t, m.cmd.Process.Signal(unix.SIGTERM))
 	if err := m.cmd.Wait(); err != nil {
-		m.t.Errorf("netsync ended with %v: %s", err, m.log)
+		m.t.Errorf("netsync ended with %v", err)
 	}
 	m.cmd = nil
 }

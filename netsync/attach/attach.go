@@ -143,8 +143,8 @@ func (a *Attachments) intend(r Request, now time.Time) (*ledger.Entry, error) {
 		return nil, fmt.Errorf("network %q is no configuration directory of a runtime handler: %w", r.Group, errdefs.ErrInvalidArgument)
 	}
 	if len(group.Networks) == 0 {
-		// Not %w: what is wrong with a file is not the caller's argument.
-		return nil, fmt.Errorf("no network is configured: %v: %w", group.Err, errdefs.ErrUnavailable)
+		// Only its text: what is wrong with a file is not the caller's argument.
+		return nil, fmt.Errorf("no network is configured: %s: %w", group.Err.Error(), errdefs.ErrUnavailable)
 	}
 	if err := a.kernel.Verify(r.NetNS); err != nil {
 		return nil, err
@@ -194,7 +194,7 @@ func (a *Attachments) record(ctx context.Context, entry *ledger.Entry) error {
 // could not be undone.
 func (a *Attachments) undo(base context.Context, entry *ledger.Entry, err error) error {
 	if failed := a.release(base, entry.Pod.ID); failed != nil {
-		return fmt.Errorf("%w (and undo: %v: will be tried again)", err, failed)
+		return fmt.Errorf("%w (and undo: %s: will be tried again)", err, failed.Error())
 	}
 	return err
 }
@@ -205,5 +205,5 @@ func why(ctx context.Context, err error) error {
 	if cause == nil || !errors.Is(err, ctx.Err()) {
 		return err
 	}
-	return fmt.Errorf("%v: %w", err, cause)
+	return fmt.Errorf("%s: %w", err.Error(), cause)
 }

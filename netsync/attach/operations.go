@@ -115,7 +115,7 @@ func (o *operations) start(ctx context.Context, podID string, kind kind, work ru
 	o.byPod[podID] = op
 	o.working.Go(func() error {
 		defer abandon(nil)
-		result, err := guarded(work, inner, base)
+		result, err := guarded(inner, base, work)
 		if err != nil {
 			err = fmt.Errorf("%s pod %s: %w", kind, podID, err)
 		}
@@ -130,7 +130,7 @@ func (o *operations) start(ctx context.Context, podID string, kind kind, work ru
 }
 
 // guarded turns a panic into an error: one bad pod must not end the process.
-func guarded(work run, inner, base context.Context) (result *ledger.Result, err error) {
+func guarded(inner, base context.Context, work run) (result *ledger.Result, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("panic: %v: %w", p, errdefs.ErrInternal)

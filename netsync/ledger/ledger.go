@@ -7,20 +7,14 @@
 package ledger
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"go.etcd.io/bbolt"
-	bolterrors "go.etcd.io/bbolt/errors"
 
 	"github.com/trivet-cri/trivet/netsync/latest"
 )
@@ -53,68 +47,7 @@ type Ledger struct {
 	mu     sync.Mutex // guards queue, never held over I/O
 	queue  []*write
 	commit chan struct{} // holds the token of the one who commits
-}
-
-// Open opens or creates the ledger in dir. A process of an older generation
-// may hold the file while it drains, so Open waits for as long as ctx allows.
-func Open(ctx context.Context, dir string) (*Ledger, error) {
-	if err := os.MkdirAll(dir, 0o711); err != nil {
-		return nil, fmt.Errorf("make directory of ledger: %w", err)
-	}
-	path := filepath.Join(dir, File)
-	db, err := openFile(ctx, path)
-	if err != nil {
-		return nil, fmt.Errorf("open ledger %s: %w", path, err)
-	}
-	l := &Ledger{db: db, commit: make(chan struct{}, 1)}
-	loaded, err := l.load()
-	if err != nil {
-		_ = db.Close()
-		return nil, fmt.Errorf("read ledger %s: %w", path, err)
-	}
-	l.index = latest.New(loaded)
-	return l, nil
-}
-
-func openFile(ctx context.Context, path string) (*bbolt.DB, error) {
-	for {
-		db, err := bbolt.Open(path, 0o600, &bbolt.Options{
-			Timeout:        lockTry,
-			NoFreelistSync: true, // one page less a commit; rebuilt at open
-			FreelistType:   bbolt.FreelistMapType,
-		})
-		if !errors.Is(err, bolterrors.ErrTimeout) {
-			return db, err
-		}
-		if ctx.Err() != nil {
-			return nil, fmt.Errorf("another process holds it: %w", ctx.Err())
-		}
-	}
-}
-
-// load reads everything into memory.
-func (l *Ledger) load() (*index, error) {
-	loaded := &index{entries: make(map[string]*Entry), unreadable: make(map[string]error)}
-	err := l.db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range buckets {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		if text := string(tx.Bucket(node).Get(podCIDRs)); text != "" {
-			loaded.cidrs = strings.Split(text, ",")
-		}
-		return tx.Bucket(attachments).ForEach(func(key, value []byte) error {
-			id := string(key)
-			if e, err := Decode(id, value); err != nil {
-				loaded.unreadable[id] = err
-			} else {
-				loaded.entries[id] = e
-			}
-			return nil
-		})
-	})
-	return loaded, err
+	damage error         // why an older file was moved aside
 }
 
 // Close closes the file. No other method may run or follow.
@@ -124,6 +57,9 @@ func (l *Ledger) Close() error {
 	}
 	return nil
 }
+
+// Damage says why Open had to begin a new file, nil if it had not.
+func (l *Ledger) Damage() error { return l.damage }
 
 // Get returns a pod's entry. Errors: ErrNotFound; ErrInvalidArgument when
 // there is one that cannot be read.

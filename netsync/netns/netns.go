@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"runtime"
 
 	"github.com/containerd/errdefs"
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
+	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,7 +25,8 @@ func (Kernel) Verify(path string) error {
 	}
 	defer func() { _ = unix.Close(fd) }()
 	var own, pod unix.Stat_t
-	if err := unix.Stat("/proc/self/ns/net", &own); err != nil {
+	// Not the process's: its first thread may be inside a pod's right now.
+	if err := unix.Stat("/proc/thread-self/ns/net", &own); err != nil {
 		return fmt.Errorf("look at own network namespace: %w", err)
 	}
 	if err := unix.Fstat(fd, &pod); err != nil {
@@ -55,20 +56,53 @@ func (Kernel) LoopbackUp(path string) error {
 		return err
 	}
 	defer func() { _ = unix.Close(fd) }()
-	// The handle's socket belongs to the namespace; the thread comes back.
-	handle, err := netlink.NewHandleAt(netns.NsHandle(fd), unix.NETLINK_ROUTE)
-	if err != nil {
-		return fmt.Errorf("enter network namespace %s: %w", path, err)
-	}
-	defer handle.Close()
-	lo, err := handle.LinkByName("lo")
-	if err == nil {
-		err = handle.LinkSetUp(lo)
-	}
-	if err != nil {
-		return fmt.Errorf("bring up lo in %s: %w", path, err)
+	if err := inside(fd, loopbackUp); err != nil {
+		return fmt.Errorf("bring up lo in network namespace %s: %w", path, err)
 	}
 	return nil
+}
+
+// inside runs fn on a thread in the namespace. A thread that does not find
+// its way back stays locked and ends with its goroutine: no other work, least
+// of all a plugin's start, may land on it.
+func inside(fd int, fn func() error) error {
+	var thread errgroup.Group
+	thread.Go(func() error {
+		runtime.LockOSThread()
+		host, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			runtime.UnlockOSThread()
+			return err
+		}
+		defer func() { _ = unix.Close(host) }()
+		err = unix.Setns(fd, unix.CLONE_NEWNET)
+		if err == nil {
+			err = fn()
+		}
+		if back := unix.Setns(host, unix.CLONE_NEWNET); back != nil {
+			return errors.Join(err, fmt.Errorf("return to the host's: %w", back))
+		}
+		runtime.UnlockOSThread()
+		return err
+	})
+	return thread.Wait()
+}
+
+func loopbackUp() error {
+	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(socket) }()
+	lo, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	if err := unix.IoctlIfreq(socket, unix.SIOCGIFFLAGS, lo); err != nil {
+		return err
+	}
+	lo.SetUint16(lo.Uint16() | unix.IFF_UP)
+	return unix.IoctlIfreq(socket, unix.SIOCSIFFLAGS, lo)
 }
 
 // open returns a descriptor of the network namespace at path.

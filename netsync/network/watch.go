@@ -30,7 +30,11 @@ type watcher struct {
 }
 
 func newWatcher(dirs []string, log *slog.Logger) *watcher {
-	return &watcher{dirs: dirs, log: log}
+	w := &watcher{log: log}
+	for _, dir := range dirs {
+		w.dirs = append(w.dirs, filepath.Clean(dir)) // as events name it
+	}
+	return w
 }
 
 func (w *watcher) close() {
@@ -98,7 +102,8 @@ func (w *watcher) wait(ctx context.Context, poll <-chan time.Time) bool {
 			return false
 		case <-poll:
 			return true
-		case <-errs: // an overflow: anything may have changed
+		case err := <-errs: // an overflow: anything may have changed
+			w.log.DebugContext(ctx, "watch of network configurations", "error", err)
 			return w.settle(ctx)
 		case event := <-events:
 			if w.relevant(event) {
@@ -122,7 +127,8 @@ func (w *watcher) settle(ctx context.Context) bool {
 			return true
 		case <-quiet.C:
 			return true
-		case <-w.fs.Errors:
+		case err := <-w.fs.Errors:
+			w.log.DebugContext(ctx, "watch of network configurations", "error", err)
 		case event := <-w.fs.Events:
 			if w.relevant(event) {
 				quiet.Reset(settle)

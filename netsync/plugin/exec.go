@@ -63,7 +63,7 @@ func (e *Exec) FindInPath(plugin string, paths []string) (string, error) {
 
 // ExecPlugin runs the program at path. Every error is an *Error.
 func (e *Exec) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
-	plugin, command := filepath.Base(path), verb(environ)
+	plugin, command := filepath.Base(path), variable(environ, "CNI_COMMAND")
 	var stdout []byte
 	run := func(ctx context.Context) error {
 		release, err := e.slot(ctx, command)
@@ -154,16 +154,6 @@ func pluginError(exit *exec.ExitError, stdout, stderr []byte) error {
 		said = strings.TrimSpace(string(stdout))
 	}
 	return fmt.Errorf("%w: %.1000q", exit, said)
-}
-
-// verb is the CNI command in the environment.
-func verb(environ []string) string {
-	for i := len(environ) - 1; i >= 0; i-- {
-		if command, ok := strings.CutPrefix(environ[i], "CNI_COMMAND="); ok {
-			return command
-		}
-	}
-	return ""
 }
 
 // withTrace adds the span of ctx in the form that OpenTelemetry defines for

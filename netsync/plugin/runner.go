@@ -11,13 +11,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/containernetworking/cni/libcni"
 	"github.com/containernetworking/cni/pkg/invoke"
 	"github.com/containernetworking/cni/pkg/types"
 	types100 "github.com/containernetworking/cni/pkg/types/100"
-	"github.com/containernetworking/cni/pkg/version"
 	"go.opentelemetry.io/otel/attribute"
 
 	"github.com/trivet-cri/trivet/internal/telemetry"
@@ -55,7 +53,7 @@ type Runner struct {
 // NewRunner returns a Runner for the plugins in dirs. libcni keeps results in
 // cacheDir, which DEL and CHECK give back to the plugins.
 func NewRunner(dirs []string, cacheDir string, exec invoke.Exec) *Runner {
-	return &Runner{cni: libcni.NewCNIConfigWithCacheDir(dirs, cacheDir, exec), exec: exec, dirs: dirs}
+	return &Runner{cni: libcni.NewCNIConfigWithCacheDir(dirs, cacheDir, forgiving{exec}), exec: exec, dirs: dirs}
 }
 
 // Add runs ADD of all plugins of the network.
@@ -76,11 +74,7 @@ func (r *Runner) Add(ctx context.Context, t Target) (*types100.Result, error) {
 // any more is no error.
 func (r *Runner) Delete(ctx context.Context, t Target) error {
 	return r.run(ctx, "DEL", t, func(ctx context.Context, list *libcni.NetworkConfigList) error {
-		err := r.cni.DelNetworkList(ctx, list, t.runtimeConf())
-		if err != nil && gone(err, t.NetNS) {
-			return nil
-		}
-		return err
+		return r.cni.DelNetworkList(ctx, list, t.runtimeConf())
 	})
 }
 
@@ -111,17 +105,10 @@ func (r *Runner) Status(ctx context.Context, config []byte) error {
 	return explain(list.Name, r.cni.GetStatusNetworkList(ctx, list))
 }
 
-// Collect runs GC of the network's plugins, from CNI 1.1 on: what belongs to
-// none of the valid attachments is released. No ADD or DEL of this network
-// may run meanwhile, says the specification.
+// Collect releases what belongs to none of the valid attachments: by DEL what
+// libcni's cache remembers and, from CNI 1.1 on, by the plugins' GC. No ADD or
+// DEL of this network may run meanwhile, says the specification.
 func (r *Runner) Collect(ctx context.Context, config []byte, valid []types.GCAttachment) error {
-	parsed, err := network.Parse(config)
-	if err != nil {
-		return fmt.Errorf("network configuration: %w", err)
-	}
-	if ok, err := version.GreaterThanOrEqualTo(parsed.CNIVersion, "1.1.0"); err != nil || !ok || parsed.DisableGC {
-		return nil
-	}
 	return r.run(ctx, "GC", Target{Config: config}, func(ctx context.Context, list *libcni.NetworkConfigList) error {
 		if valid == nil {
 			valid = []types.GCAttachment{} // null is no list to a plugin
@@ -177,18 +164,6 @@ func (t *Target) runtimeConf() *libcni.RuntimeConf {
 		ContainerID: t.ContainerID, NetNS: t.NetNS, IfName: t.Interface,
 		Args: t.Args, CapabilityArgs: capabilities,
 	}
-}
-
-// gone tells whether DEL failed because there is nothing to delete. Plugins
-// ought to succeed then; not all do, and an empty netns confuses some.
-func gone(err error, netns string) bool {
-	var own *types.Error
-	if !errors.As(err, &own) {
-		return false
-	}
-	return own.Code == types.ErrUnknownContainer ||
-		strings.Contains(own.Msg, "not found") ||
-		netns == "" && strings.Contains(own.Msg, "no such file or directory")
 }
 
 type attributesKey struct{}

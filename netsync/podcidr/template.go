@@ -67,7 +67,7 @@ func Render(text string, cidrs []string) ([]byte, error) {
 		return nil, precondition(err)
 	}
 	if _, err := network.Parse(out.Bytes()); err != nil {
-		return nil, precondition(fmt.Errorf("its result is no CNI configuration: %v", err))
+		return nil, precondition(fmt.Errorf("its result is no CNI configuration: %s", err.Error()))
 	}
 	return out.Bytes(), nil
 }

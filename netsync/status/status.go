@@ -110,17 +110,38 @@ func (b *Board) probe(ctx context.Context) error {
 	defer ticker.Stop()
 	for {
 		snapshot, changed := b.configs.Watch()
-		answers := b.ask(ctx, snapshot)
-		if ctx.Err() != nil {
-			return nil
+		if answers := b.askUntil(ctx, changed, snapshot); answers != nil && ctx.Err() == nil {
+			b.answers.Set(answers)
 		}
-		b.answers.Set(answers)
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-changed:
 		case <-ticker.C:
 		}
+	}
+}
+
+// askUntil asks, but gives up and returns nil when the configuration changes:
+// a plugin that hangs may be what the change is about.
+func (b *Board) askUntil(ctx context.Context, changed <-chan struct{}, snapshot *network.Snapshot) verdicts {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	var asking errgroup.Group
+	var answers verdicts
+	asked := make(chan struct{})
+	asking.Go(func() error {
+		defer close(asked)
+		answers = b.ask(ctx, snapshot)
+		return nil
+	})
+	select {
+	case <-changed:
+		cancel()
+		_ = asking.Wait()
+		return nil
+	case <-asked:
+		return answers
 	}
 }
 
@@ -233,7 +254,7 @@ func judge(g *network.Group, answers verdicts) (reason, message string) {
 		return NoNetwork, fmt.Sprint(g.Err)
 	}
 	for _, n := range g.Networks {
-		answer, known := answers.of(n)
+		known, answer := answers.of(n)
 		switch {
 		case !known:
 			return Unknown, fmt.Sprintf("network %q (%s): STATUS has not been answered yet", n.Name, n.File)
@@ -246,14 +267,14 @@ func judge(g *network.Group, answers verdicts) (reason, message string) {
 
 // of is the newest answer for n. A changed configuration of the same network
 // has the old answer until its own: readiness must not flap at each edit.
-func (v verdicts) of(n *network.Network) (answer error, known bool) {
+func (v verdicts) of(n *network.Network) (known bool, answer error) {
 	if own, ok := v[string(n.Config)]; ok {
-		return own.err, true
+		return true, own.err
 	}
 	for _, other := range v {
 		if other.network == n.Name {
-			return other.err, true
+			return true, other.err
 		}
 	}
-	return nil, false
+	return false, nil
 }
