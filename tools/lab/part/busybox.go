@@ -3,6 +3,7 @@ package part
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,7 +36,7 @@ func (busyboxPart) dir(s Store) string {
 func (b busyboxPart) Find(s Store) (string, error) { return find(b.dir(s)) }
 
 func (b busyboxPart) make(ctx context.Context, s Store) error {
-	if err := install(ctx, s.Out, busyboxNeeds); err != nil {
+	if err := install(ctx, s, busyboxNeeds); err != nil {
 		return err
 	}
 	return fill(b.dir(s), func(work string) error {
@@ -52,7 +53,7 @@ func (b busyboxPart) make(ctx context.Context, s Store) error {
 			cmd.Dir = tree
 			// New options keep their defaults.
 			cmd.Stdin = strings.NewReader(strings.Repeat("\n", 1000))
-			if err := watched(ctx, s.Out, cmd); err != nil {
+			if err := watched(ctx, s, cmd); err != nil {
 				return err
 			}
 		}
@@ -101,9 +102,9 @@ func debianSource(ctx context.Context, s Store, dir, name string) (string, error
 	}
 	options := []string{"-o", "Dir::Etc::sourcelist=/dev/null", "-o", "Dir::Etc::sourceparts=" + parts, "-o", "Dir::State::lists=" + lists}
 	// One list that cannot be had does not matter if the package can.
-	updated := apt(ctx, s.Out, dir, append(options, "update")...)
-	if err := apt(ctx, s.Out, dir, append(options, "source", "--download-only", name)...); err != nil {
-		return "", fmt.Errorf("fetch Debian's source of %s: %w (%v)", name, err, updated)
+	updated := apt(ctx, s, dir, append(options, "update")...)
+	if err := apt(ctx, s, dir, append(options, "source", "--download-only", name)...); err != nil {
+		return "", fmt.Errorf("fetch Debian's source of %s: %w", name, errors.Join(err, updated))
 	}
 	descriptions, err := filepath.Glob(filepath.Join(dir, "*.dsc"))
 	if err != nil || len(descriptions) != 1 {
@@ -111,7 +112,7 @@ func debianSource(ctx context.Context, s Store, dir, name string) (string, error
 	}
 	tree := filepath.Join(dir, "tree")
 	// apt has checked the archive's signature and the sums.
-	return tree, watched(ctx, s.Out, exec.CommandContext(ctx, "dpkg-source", "--no-check", "-x", descriptions[0], tree))
+	return tree, watched(ctx, s, exec.CommandContext(ctx, "dpkg-source", "--no-check", "-x", descriptions[0], tree))
 }
 
 // sourceLists writes into dir where source packages are, given where apt is

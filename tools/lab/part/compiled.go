@@ -44,7 +44,7 @@ func (c compiled) dir(s Store) (string, error) {
 	for _, name := range []string{"go.mod", "go.sum"} {
 		text, err := os.ReadFile(filepath.Join(c.module(s), name))
 		if err != nil {
-			return "", fmt.Errorf("read pinned versions of %s: %v", c.ID, err) // not "missing"
+			return "", fmt.Errorf("read pinned versions of %s: %w", c.ID, err)
 		}
 		texts = append(texts, string(text))
 	}
@@ -73,7 +73,7 @@ func (c compiled) make(ctx context.Context, s Store) error {
 	if err != nil {
 		return err
 	}
-	if err := install(ctx, s.Out, c.Packages); err != nil {
+	if err := install(ctx, s, c.Packages); err != nil {
 		return err
 	}
 	return fill(dir, func(work string) error {
@@ -86,7 +86,7 @@ func (c compiled) make(ctx context.Context, s Store) error {
 			cmd := exec.CommandContext(ctx, "go", step.args(work, modfile)...)
 			cmd.Dir = c.module(s)
 			cmd.Env = goEnvironment(step.Cgo)
-			if err := watched(ctx, s.Out, cmd); err != nil {
+			if err := watched(ctx, s, cmd); err != nil {
 				return err
 			}
 		}

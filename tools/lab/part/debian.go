@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -34,11 +32,11 @@ func (p packaged) Find(Store) (string, error) {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("%s: %w", p.program, fs.ErrNotExist)
+	return "", fmt.Errorf("%s: %w", p.program, ErrMissing)
 }
 
 func (p packaged) make(ctx context.Context, s Store) error {
-	if err := install(ctx, s.Out, []string{p.id}); err != nil {
+	if err := install(ctx, s, []string{p.id}); err != nil {
 		return err
 	}
 	_, err := p.Find(s)
@@ -46,7 +44,7 @@ func (p packaged) make(ctx context.Context, s Store) error {
 }
 
 // install installs those of the packages that the machine lacks.
-func install(ctx context.Context, out io.Writer, packages []string) error {
+func install(ctx context.Context, s Store, packages []string) error {
 	var missing []string
 	for _, name := range packages {
 		status, err := exec.CommandContext(ctx, "dpkg-query", "-W", "-f=${db:Status-Status}", name).Output()
@@ -57,26 +55,26 @@ func install(ctx context.Context, out io.Writer, packages []string) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	fmt.Fprintf(out, "        installing %s\n", strings.Join(missing, ", "))
+	s.say("        installing %s", strings.Join(missing, ", "))
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("install %s: not root", strings.Join(missing, ", "))
 	}
 	command := append([]string{"install", "-y", "--no-install-recommends"}, missing...)
-	first := apt(ctx, out, "/", command...)
+	first := apt(ctx, s, "/", command...)
 	if first == nil || ctx.Err() != nil {
 		return first
 	}
-	fmt.Fprintln(out, "        fetching the lists of packages")
-	if err := apt(ctx, out, "/", "update"); err != nil {
+	s.say("        fetching the lists of packages")
+	if err := apt(ctx, s, "/", "update"); err != nil {
 		return errors.Join(first, err)
 	}
-	return apt(ctx, out, "/", command...)
+	return apt(ctx, s, "/", command...)
 }
 
 // apt runs apt-get in dir.
-func apt(ctx context.Context, out io.Writer, dir string, args ...string) error {
+func apt(ctx context.Context, s Store, dir string, args ...string) error {
 	cmd := exec.CommandContext(ctx, "apt-get", append([]string{"-q", "-o", "DPkg::Lock::Timeout=600"}, args...)...)
 	cmd.Dir = dir
 	cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
-	return watched(ctx, out, cmd)
+	return watched(ctx, s, cmd)
 }

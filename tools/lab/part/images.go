@@ -35,7 +35,7 @@ func (images) dir(s Store) (string, error) {
 			return err
 		})
 		if err != nil {
-			return "", fmt.Errorf("read source of images: %v", err) // not "missing"
+			return "", fmt.Errorf("read source of images: %w", err)
 		}
 	}
 	box, err := busybox.Find(s)
@@ -101,7 +101,7 @@ func gather(ctx context.Context, s Store, dir string) (image.Ingredients, error)
 	in.Busybox.Applets = strings.Fields(string(list))
 	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w -buildid=", "-o", dir+"/", "./images/...")
 	cmd.Dir, cmd.Env = s.Source, goEnvironment(false)
-	if err := watched(ctx, s.Out, cmd); err != nil {
+	if err := watched(ctx, s, cmd); err != nil {
 		return in, err
 	}
 	for _, name := range image.Programs {

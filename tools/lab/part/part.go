@@ -26,11 +26,14 @@ import (
 type Part interface {
 	// Name is what people call it, its version included.
 	Name() string
-	// Find returns where it is, or an error of kind fs.ErrNotExist.
+	// Find returns where it is, or an error of kind ErrMissing.
 	Find(s Store) (string, error)
 	// make puts it there. Progress goes to the store's Out.
 	make(ctx context.Context, s Store) error
 }
+
+// ErrMissing is the kind of error that says that a part is not there.
+var ErrMissing = errors.New("missing")
 
 // ID is the part's name without the version.
 func ID(p Part) string {
@@ -72,7 +75,7 @@ func Missing(s Store, parts []Part) ([]Part, error) {
 	var missing []Part
 	for _, p := range parts {
 		_, err := p.Find(s)
-		if errors.Is(err, fs.ErrNotExist) {
+		if errors.Is(err, ErrMissing) {
 			missing = append(missing, p)
 		} else if err != nil {
 			return nil, fmt.Errorf("find %s: %w", p.Name(), err)
@@ -85,17 +88,18 @@ func Missing(s Store, parts []Part) ([]Part, error) {
 func key(texts ...string) string {
 	hash := sha256.New()
 	for _, text := range texts {
-		fmt.Fprintf(hash, "%d:%s", len(text), text)
+		_, _ = fmt.Fprintf(hash, "%d:%s", len(text), text) // never fails
 	}
 	return hex.EncodeToString(hash.Sum(nil))[:16]
 }
 
 // find returns the directory of a built part if it is there.
 func find(dir string) (string, error) {
-	if _, err := os.Stat(dir); err != nil {
-		return "", err
+	_, err := os.Stat(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", ErrMissing
 	}
-	return dir, nil
+	return dir, err
 }
 
 // fill makes dir by calling do with another directory, which then takes its

@@ -201,7 +201,7 @@ func TestSelect(t *testing.T) {
 func TestBrokenPinsAreNotMissingParts(t *testing.T) {
 	t.Parallel()
 	s := part.Store{Source: t.TempDir(), Cache: t.TempDir(), Out: &bytes.Buffer{}}
-	if _, err := selected(t, "cni")[0].Find(s); err == nil || errors.Is(err, fs.ErrNotExist) {
+	if _, err := selected(t, "cni")[0].Find(s); err == nil || errors.Is(err, part.ErrMissing) {
 		t.Errorf("error is %v", err)
 	}
 }

@@ -60,7 +60,7 @@ func (c compiled) download(ctx context.Context, s Store) (string, error) {
 		cmd.Dir, cmd.Env = c.module(s), goEnvironment(false)
 		return cmd
 	}
-	if err := watched(ctx, s.Out, command("mod", "download", c.Module)); err != nil {
+	if err := watched(ctx, s, command("mod", "download", c.Module)); err != nil {
 		return "", err
 	}
 	dir, err := command("list", "-m", "-f", "{{.Dir}}", c.Module).Output()

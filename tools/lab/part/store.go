@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -43,27 +42,32 @@ func (s Store) Build(ctx context.Context, parts []Part) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	fmt.Fprintf(s.Out, "the lab is built: %s\n", time.Since(begun).Round(time.Second))
+	s.say("the lab is built: %s", time.Since(begun).Round(time.Second))
 	return s.prune()
 }
 
 func (s Store) buildOne(ctx context.Context, p Part, title string) error {
 	where, err := p.Find(s)
 	if err == nil {
-		fmt.Fprintf(s.Out, "%s: present\n", title)
+		s.say("%s: present", title)
 		s.use(where)
 		return nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	if !errors.Is(err, ErrMissing) {
 		return fmt.Errorf("find %s: %w", p.Name(), err)
 	}
-	fmt.Fprintf(s.Out, "%s: building\n", title)
+	s.say("%s: building", title)
 	begun := time.Now()
 	if err := p.make(ctx, s); err != nil {
 		return fmt.Errorf("build %s: %w", p.Name(), err)
 	}
-	fmt.Fprintf(s.Out, "%s: built in %s\n", title, time.Since(begun).Round(time.Second))
+	s.say("%s: built in %s", title, time.Since(begun).Round(time.Second))
 	return nil
+}
+
+// say writes a line of progress. Nobody may be reading any more.
+func (s Store) say(format string, args ...any) {
+	_, _ = fmt.Fprintf(s.Out, format+"\n", args...)
 }
 
 // use marks a part of the cache as used now.
@@ -113,7 +117,7 @@ func (s Store) lock(ctx context.Context) (unlock func(), err error) {
 			return nil, errors.Join(fmt.Errorf("lock %s: %w", s.Cache, err), file.Close())
 		}
 		if !told {
-			fmt.Fprintln(s.Out, "waiting for another build of the lab to end")
+			s.say("waiting for another build of the lab to end")
 		}
 		select {
 		case <-ctx.Done():

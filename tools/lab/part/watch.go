@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os/exec"
 	"strings"
 	"sync"
@@ -16,9 +15,9 @@ import (
 // heartbeat is how often a build that takes long says that it lives.
 const heartbeat = 15 * time.Second
 
-// watched runs cmd and tells out, now and then, how far it is. What the
+// watched runs cmd and says, now and then, how far it is. What the
 // command says is in the error if it fails.
-func watched(ctx context.Context, out io.Writer, cmd *exec.Cmd) error {
+func watched(ctx context.Context, s Store, cmd *exec.Cmd) error {
 	said := &transcript{}
 	cmd.Stdout, cmd.Stderr = said, said
 	begun := time.Now()
@@ -32,7 +31,7 @@ func watched(ctx context.Context, out io.Writer, cmd *exec.Cmd) error {
 			case <-ended:
 				return nil
 			case <-ticker.C:
-				fmt.Fprintf(out, "        %s: %s\n", time.Since(begun).Round(time.Second), said.summary())
+				s.say("        %s: %s", time.Since(begun).Round(time.Second), said.summary())
 			}
 		}
 	})

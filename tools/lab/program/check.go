@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/urfave/cli/v2"
 
@@ -24,13 +23,13 @@ func checkCommand() *cli.Command {
 			for _, p := range part.Parts() {
 				where, err := p.Find(s)
 				switch {
-				case errors.Is(err, fs.ErrNotExist):
+				case errors.Is(err, part.ErrMissing):
 					where = "missing"
 					missing++
 				case err != nil:
 					return fmt.Errorf("find %s: %w", p.Name(), err)
 				}
-				fmt.Fprintf(c.App.Writer, "%-34s %s\n", p.Name(), where)
+				_, _ = fmt.Fprintf(c.App.Writer, "%-34s %s\n", p.Name(), where)
 			}
 			if missing > 0 {
 				return fmt.Errorf("%d parts are missing: tools/lab/lab build", missing)

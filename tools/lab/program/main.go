@@ -34,6 +34,12 @@ func app() *cli.App {
 		Commands:        []*cli.Command{buildCommand(), upCommand(), checkCommand()},
 		ExitErrHandler:  func(*cli.Context, error) {}, // main reports
 		HideHelpCommand: true,
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return fmt.Errorf("no command is called %q", c.Args().First())
+			}
+			return cli.ShowAppHelp(c)
+		},
 	}
 }
 

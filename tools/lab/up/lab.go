@@ -55,6 +55,9 @@ type Info struct {
 // slots is where the machine's labs agree on their numbers.
 const slots = "/run/trivet-lab"
 
+// longestSocket is how long the kernel lets the path of a unix socket be.
+const longestSocket = 107
+
 // readyLimit bounds how long the parts may take to answer.
 const readyLimit = 2 * time.Minute
 
@@ -80,6 +83,9 @@ func Run(ctx context.Context, options Options, out io.Writer) (err error) {
 		return fmt.Errorf("start lab: %w", err)
 	}
 	options.Dir = dir
+	if socket := filepath.Join(dir, containerdDir, "containerd.sock.ttrpc"); len(socket) > longestSocket {
+		return fmt.Errorf("start lab: directory %s is too long: its sockets' paths would have %d bytes, and %d is the limit", dir, len(socket), longestSocket)
+	}
 	unlock, err := claimDir(dir)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -85,7 +84,7 @@ func (l *lab) find(id string) (string, error) {
 		return "", err
 	}
 	where, err := parts[0].Find(l.Parts)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, part.ErrMissing) {
 		return "", fmt.Errorf("%s is missing; run tools/lab/lab build", parts[0].Name())
 	}
 	return where, err

@@ -158,6 +158,17 @@ func TestMissingPartsAreNamed(t *testing.T) {
 	}
 }
 
+func TestDirectoryThatIsTooLongForSockets(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), strings.Repeat("d", 100))
+	err := up.Run(t.Context(), up.Options{Dir: dir}, &bytes.Buffer{})
+	if err == nil || !strings.Contains(err.Error(), dir+" is too long") {
+		t.Errorf("error is %v", err)
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("the directory was made")
+	}
+}
+
 // mounted is the type of the file system mounted at path; empty if none is.
 func mounted(t *testing.T, path string) string {
 	t.Helper()

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -97,5 +98,5 @@ func answer(w http.ResponseWriter, r *http.Request) {
 	fmt.Printf("%s - - [%s] %q 200 %d\n", r.RemoteAddr, time.Now().Format(time.RFC3339), r.Method+" "+r.URL.Path+" "+r.Proto, len(page))
 	w.Header().Set("Content-Type", "text/html")
 	w.Header().Set("Server", "nginx")
-	fmt.Fprint(w, page)
+	_, _ = io.WriteString(w, page) // the client may be gone
 }
