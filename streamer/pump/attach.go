@@ -207,11 +207,9 @@ func (s *session) copyStdin(ctx context.Context) error {
 }
 
 func (s *session) closeStdin(ctx context.Context) error {
-	if err := s.pump.stdin.close(ctx); err != nil {
+	done, err := s.pump.stdin.close(ctx)
+	if err != nil || !done || s.streams.CloseStdin == nil {
 		return err
-	}
-	if s.streams.CloseStdin == nil {
-		return nil
 	}
 	return s.streams.CloseStdin(ctx)
 }

@@ -230,3 +230,5 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		}
 	}
 }
+
+var discard = slog.New(slog.DiscardHandler)

@@ -103,7 +103,7 @@ func newPumps(dir string, pipeSize int, log *slog.Logger, t tuning) (*Pumps, err
 	}
 	return &Pumps{
 		dir:      dir,
-		pipeSize: max(pipeSize, 2*os.Getpagesize()), // see lineLimit
+		pipeSize: max(pipeSize, minPages*os.Getpagesize()),
 		log:      log,
 		tuning:   t,
 		spaces:   newWorkspaces(),

@@ -3,8 +3,10 @@ package pump
 import (
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"github.com/trivet-cri/trivet/streamer/crilog"
@@ -38,7 +40,13 @@ func (p *pump) openSource(index, maxLine int) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open fifo %q: %w", s.path, err)
 	}
-	s.limit = lineLimit(maxLine, resize(s.fd, p.set.pipeSize))
+	capacity := resize(s.fd, p.set.pipeSize)
+	if capacity < minPages*os.Getpagesize() {
+		_ = unix.Close(s.fd)
+		return nil, fmt.Errorf("fifo %q holds %d bytes, the limit of fs.pipe-user-pages-soft is reached: %w",
+			s.path, capacity, errdefs.ErrResourceExhausted)
+	}
+	s.limit = lineLimit(maxLine, capacity)
 	s.key, err = p.set.poller.add(s.fd, func() { p.wakeQuietly(1 << index) })
 	if err != nil {
 		_ = unix.Close(s.fd)
@@ -48,16 +56,20 @@ func (p *pump) openSource(index, maxLine int) (*source, error) {
 	return s, nil
 }
 
-// lineLimit is the longest line that may wait in a FIFO of that capacity. A
-// pipe holds pages, not bytes: any two neighbours hold more than one page's
-// bytes together, so a full pipe may show half its capacity and no more. A
-// line longer than that could fill it and never end.
+// minPages is the smallest FIFO, in pages, that a line can be cut in.
+const minPages = 4
+
+// lineLimit is the longest line that may wait in a pipe of that capacity,
+// however it was written. A pipe holds pages, not bytes: the first may have
+// any small rest, and of the others any two neighbours hold more than one
+// page's bytes together. So a full pipe may show half its capacity without the
+// first page, and a line that is longer could fill it and never end.
 func lineLimit(maxLine, capacity int) int {
-	limit := min(capacity/2, batchSize) - 2
+	limit := min(capacity/2-os.Getpagesize(), batchSize) - 2
 	if maxLine > 0 {
 		limit = min(limit, maxLine)
 	}
-	return max(limit, 1)
+	return limit
 }
 
 // close ends the reading for good.

@@ -15,15 +15,17 @@ import (
 // start, so that the container does not see an end before a client comes.
 type stdin struct {
 	path string
-	file *os.File      // nil if a predecessor has closed it
+	file *os.File      // nil if a predecessor has closed the stdin
 	turn chan struct{} // has a token while a write is under way
+
+	closed bool // for good; belongs to who has the turn
 }
 
 // openStdin opens the FIFO for both directions: that needs no reader, and what
 // is written before the task starts is not lost. A FIFO that is missing has
 // been closed for good.
 func openStdin(path string) (*stdin, error) {
-	s := &stdin{path: path, turn: make(chan struct{}, 1)}
+	s := &stdin{path: path, turn: make(chan struct{}, 1), closed: true}
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, unix.ENOENT) {
 		return s, nil
@@ -31,7 +33,7 @@ func openStdin(path string) (*stdin, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open fifo %q: %w", path, err)
 	}
-	s.file = os.NewFile(uintptr(fd), path)
+	s.file, s.closed = os.NewFile(uintptr(fd), path), false
 	return s, nil
 }
 
@@ -44,7 +46,7 @@ func (s *stdin) write(ctx context.Context, chunk []byte) error {
 		return context.Cause(ctx)
 	}
 	defer func() { <-s.turn }()
-	if s.file == nil {
+	if s.closed {
 		return fmt.Errorf("container's stdin is closed: %w", errdefs.ErrFailedPrecondition)
 	}
 	// A deadline in the past is how a blocked write is called off.
@@ -65,18 +67,23 @@ func (s *stdin) write(ctx context.Context, chunk []byte) error {
 }
 
 // close ends the container's stdin for good: for this process, whose end is
-// closed, and for a successor, which finds no FIFO.
-func (s *stdin) close(ctx context.Context) error {
+// closed, and for a successor, which finds no FIFO. done is false if it was
+// closed already.
+func (s *stdin) close(ctx context.Context) (done bool, err error) {
 	select {
 	case s.turn <- struct{}{}:
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return false, context.Cause(ctx)
 	}
 	defer func() { <-s.turn }()
-	if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("remove stdin fifo: %w", err)
+	if s.closed {
+		return false, nil
 	}
-	return s.release()
+	if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return false, fmt.Errorf("remove stdin fifo: %w", err)
+	}
+	s.closed = true
+	return true, s.release()
 }
 
 // release closes this process's end. A write that is blocked fails.

@@ -3,8 +3,10 @@ package pump
 import (
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 )
 
@@ -71,12 +73,17 @@ func newWorkspace() (*workspace, error) {
 		return nil, fmt.Errorf("make scratch pipe: %w", err)
 	}
 	capacity := resize(ends[0], scratchSize)
+	if capacity < minPages*os.Getpagesize() {
+		_ = unix.Close(ends[0])
+		_ = unix.Close(ends[1])
+		return nil, fmt.Errorf("scratch pipe holds %d bytes: %w", capacity, errdefs.ErrResourceExhausted)
+	}
 	return &workspace{
 		in:    make([]byte, batchSize),
 		out:   make([]byte, 0, roomSize+batchSize/2),
 		r:     ends[0],
 		w:     ends[1],
-		limit: min(capacity/2, batchSize) - 2,
+		limit: lineLimit(0, capacity),
 	}, nil
 }
 
@@ -111,24 +118,24 @@ func (w *workspace) peek(fd int) (int, error) {
 // resize asks for a pipe's capacity in bytes and returns what it got: without
 // privileges the kernel has limits for one pipe and for all of a user.
 func resize(fd, size int) int {
-	for ; size >= 1<<13; size /= 2 {
+	for ; size >= minPages*os.Getpagesize(); size /= 2 {
 		if got, err := unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, size); err == nil {
 			return got
 		}
 	}
 	got, err := unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
 	if err != nil {
-		return 1 << 12
+		return 0
 	}
 	return got
 }
 
-// retry repeats a call that a signal has interrupted.
-func retry(call func() (int, error)) (int, error) {
+// retry repeats a call that a signal has interrupted. n is 0 with an error.
+func retry(call func() (int, error)) (n int, err error) {
 	for {
 		n, err := call()
 		if !errors.Is(err, unix.EINTR) {
-			return n, err
+			return max(n, 0), err
 		}
 	}
 }
