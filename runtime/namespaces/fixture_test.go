@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,6 +22,8 @@ import (
 
 // In the end, no goroutine and no child is left, nor a mark on the process.
 func TestMain(m *testing.M) {
+	before := mainThread()
+	createFromMainThread()
 	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		if pid, err := unix.Wait4(-1, nil, unix.WNOHANG, nil); !errors.Is(err, unix.ECHILD) {
 			fmt.Fprintf(os.Stderr, "a child is left: %d, %v\n", pid, err)
@@ -30,8 +33,40 @@ func TestMain(m *testing.M) {
 			fmt.Fprintf(os.Stderr, "the process cannot be dumped any more: %d, %v\n", dumpable, err)
 			code = 1
 		}
+		if after := mainThread(); after != before {
+			fmt.Fprintf(os.Stderr, "the main thread was in %v and is in %v\n", before, after)
+			code = 1
+		}
 		os.Exit(code)
 	}))
+}
+
+// createFromMainThread makes a pod when only the main thread is there to work
+// for it. What comes of it is checked in the end.
+func createFromMainThread() {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	dir, err := os.MkdirTemp("", "namespaces")
+	if err != nil {
+		panic(err)
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	pins, err := namespaces.New(filepath.Join(dir, "pods"))
+	if err != nil {
+		panic(err)
+	}
+	r := namespaces.Request{ID: ident.New(), Net: true, IPC: true, UTS: true}
+	_, err = pins.Create(context.Background(), r)
+	if err = errors.Join(err, pins.Remove(context.Background(), r.ID)); err != nil {
+		panic(err)
+	}
+}
+
+// mainThread are the namespaces that others see the process in.
+func mainThread() (links [3]string) {
+	for i, kind := range []string{"net", "ipc", "uts"} {
+		links[i], _ = os.Readlink("/proc/self/ns/" + kind)
+	}
+	return links
 }
 
 // ids is one range, as the kubelet gives it.

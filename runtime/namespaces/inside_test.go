@@ -21,7 +21,11 @@ func inside(t *testing.T, paths namespaces.Paths, look func() error) {
 	var wg sync.WaitGroup
 	var err error
 	wg.Go(func() {
-		runtime.LockOSThread() // the thread ends here
+		for runtime.LockOSThread(); unix.Gettid() == unix.Getpid(); runtime.LockOSThread() {
+			// The main thread cannot end: wait for another.
+			runtime.UnlockOSThread()
+			runtime.Gosched()
+		} // the thread ends here
 		for path, flag := range map[string]int{paths.Net: unix.CLONE_NEWNET, paths.IPC: unix.CLONE_NEWIPC, paths.UTS: unix.CLONE_NEWUTS} {
 			if path == "" {
 				continue
@@ -31,7 +35,7 @@ func inside(t *testing.T, paths namespaces.Paths, look func() error) {
 				return
 			}
 			err = unix.Setns(fd, flag)
-			unix.Close(fd)
+			_ = unix.Close(fd)
 			if err != nil {
 				return
 			}
