@@ -1,0 +1,100 @@
+package attach_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
+
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/streamer/attach"
+	"github.com/trivet-cri/trivet/streamer/engine"
+	"github.com/trivet-cri/trivet/streamer/pump"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type fake struct {
+	attach func(ctx context.Context, s pump.Streams) error
+	sizes  []uint16
+	closed []engine.Process
+	resize error
+}
+
+func (f *fake) Attach(ctx context.Context, container string, s pump.Streams) error {
+	if container != "aa" {
+		return errors.New("other container")
+	}
+	return f.attach(ctx, s)
+}
+
+func (f *fake) CloseStdin(_ context.Context, p engine.Process) error {
+	f.closed = append(f.closed, p)
+	return nil
+}
+
+func (f *fake) Resize(_ context.Context, p engine.Process, width, height uint16) error {
+	if p != (engine.Process{Container: "aa"}) {
+		return errors.New("other process")
+	}
+	f.sizes = append(f.sizes, width, height)
+	return f.resize
+}
+
+func TestStreamsReachThePump(t *testing.T) {
+	t.Parallel()
+	f := &fake{attach: func(ctx context.Context, s pump.Streams) error {
+		text, _ := io.ReadAll(s.Stdin)
+		_, _ = io.WriteString(s.Stdout, strings.ToUpper(string(text)))
+		if s.TTY || s.Stderr != nil {
+			return errors.New("has what was not asked for")
+		}
+		return s.CloseStdin(ctx)
+	}}
+	var out strings.Builder
+	err := attach.New(f, f, slog.New(slog.DiscardHandler)).Attach(t.Context(),
+		&streamerv1.PrepareAttachRequest{Container: &streamerv1.Container{Id: "aa"}},
+		attach.Streams{Stdin: strings.NewReader("in"), Stdout: &out})
+	if err != nil || out.String() != "IN" {
+		t.Errorf("output %q, error %v", out.String(), err)
+	}
+	if !slices.Equal(f.closed, []engine.Process{{Container: "aa"}}) {
+		t.Errorf("stdin closed: %v", f.closed)
+	}
+}
+
+// TestResize: sizes go to the container's own terminal; one that fails does
+// not end the session.
+func TestResize(t *testing.T) {
+	t.Parallel()
+	sent, broken := make(chan struct{}), errors.New("ended")
+	f := &fake{resize: errors.New("broken"), attach: func(_ context.Context, s pump.Streams) error {
+		if !s.TTY {
+			return errors.New("no terminal")
+		}
+		<-sent
+		return broken
+	}}
+	sizes := make(chan remotecommand.TerminalSize)
+	done := make(chan error)
+	go func() {
+		done <- attach.New(f, f, slog.New(slog.DiscardHandler)).Attach(t.Context(),
+			&streamerv1.PrepareAttachRequest{Container: &streamerv1.Container{Id: "aa"}, Tty: true}, attach.Streams{Resize: sizes})
+	}()
+	for _, size := range []remotecommand.TerminalSize{{Width: 1, Height: 2}, {Width: 5}, {Width: 3, Height: 4}, {}} {
+		sizes <- size
+	}
+	close(sent)
+	if err := <-done; !errors.Is(err, broken) {
+		t.Error(err)
+	}
+	if !slices.Equal(f.sizes, []uint16{1, 2, 3, 4}) {
+		t.Errorf("sizes are %v", f.sizes)
+	}
+}
