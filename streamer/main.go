@@ -34,7 +34,7 @@ import (
 
 // grace is what calls and sessions under way get when the process is told to
 // stop. It is short: the group's restart waits for it.
-const grace = 3 * time.Second
+const grace = 2 * time.Second
 
 func main() {
 	member.Main("streamer", "Trivet's logs, exec, attach and port-forward", run)

@@ -22,6 +22,7 @@ import (
 // Pump gives access to a container's streams.
 type Pump interface {
 	Attach(ctx context.Context, container string, s pump.Streams) error
+	Info(container string) (pump.Info, bool)
 }
 
 // Terminal controls a container's input.
@@ -47,9 +48,12 @@ type Streams struct {
 	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	Resize         <-chan remotecommand.TerminalSize
+	// Background runs a function that ends with the client's connection.
+	Background func(func())
 }
 
-// Attach copies until the container's output ends or ctx does.
+// Attach copies until the container's output ends or ctx does. A read of
+// Stdin may go on after it has returned, until the connection ends.
 // Errors: ErrNotFound (the container has no open streams).
 func (a *Attacher) Attach(ctx context.Context, r *streamerv1.PrepareAttachRequest, s Streams) error {
 	process := engine.Process{Container: r.GetContainer().GetId()}
@@ -59,6 +63,11 @@ func (a *Attacher) Attach(ctx context.Context, r *streamerv1.PrepareAttachReques
 	defer cancel()
 	if r.GetTty() && s.Resize != nil {
 		controls.Go(func() { a.resize(ctx, process, s.Resize) })
+	}
+	if info, ok := a.pump.Info(process.Container); ok && !info.Stdin && s.Stdin != nil {
+		// Input that nobody takes must not hold up the client's other frames.
+		s.Background(func() { _, _ = io.Copy(io.Discard, s.Stdin) })
+		s.Stdin = nil
 	}
 	return a.pump.Attach(ctx, process.Container, pump.Streams{
 		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr, TTY: r.GetTty(),

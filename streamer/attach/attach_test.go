@@ -25,7 +25,10 @@ type fake struct {
 	sizes  []uint16
 	closed []engine.Process
 	resize error
+	info   pump.Info
 }
+
+func (f *fake) Info(string) (pump.Info, bool) { return f.info, true }
 
 func (f *fake) Attach(ctx context.Context, container string, s pump.Streams) error {
 	if container != "aa" {
@@ -49,7 +52,7 @@ func (f *fake) Resize(_ context.Context, p engine.Process, width, height uint16)
 
 func TestStreamsReachThePump(t *testing.T) {
 	t.Parallel()
-	f := &fake{attach: func(ctx context.Context, s pump.Streams) error {
+	f := &fake{info: pump.Info{Stdin: true}, attach: func(ctx context.Context, s pump.Streams) error {
 		text, _ := io.ReadAll(s.Stdin)
 		_, _ = io.WriteString(s.Stdout, strings.ToUpper(string(text)))
 		if s.TTY || s.Stderr != nil {
@@ -66,6 +69,24 @@ func TestStreamsReachThePump(t *testing.T) {
 	}
 	if !slices.Equal(f.closed, []engine.Process{{Container: "aa"}}) {
 		t.Errorf("stdin closed: %v", f.closed)
+	}
+}
+
+// TestInputThatNobodyTakes is read, so that the client is not held up.
+func TestInputThatNobodyTakes(t *testing.T) {
+	t.Parallel()
+	f := &fake{attach: func(_ context.Context, s pump.Streams) error {
+		if s.Stdin != nil {
+			return errors.New("the container has no stdin")
+		}
+		return nil
+	}}
+	input := strings.NewReader("lost")
+	err := attach.New(f, f, slog.New(slog.DiscardHandler)).Attach(t.Context(),
+		&streamerv1.PrepareAttachRequest{Container: &streamerv1.Container{Id: "aa"}},
+		attach.Streams{Stdin: input, Background: func(fn func()) { fn() }})
+	if err != nil || input.Len() != 0 {
+		t.Errorf("%d bytes unread, error %v", input.Len(), err)
 	}
 }
 

@@ -115,7 +115,7 @@ func serve(t *testing.T, listener net.Listener, fn func(*net.TCPConn)) {
 			}
 			group.Go(func() error {
 				defer func() { _ = conn.Close() }()
-				fn(conn.(*net.TCPConn)) //nolint:errcheck // it is one
+				fn(conn.(*net.TCPConn))
 				return nil
 			})
 		}
@@ -215,7 +215,7 @@ func TestOnlyInThePod(t *testing.T) {
 		t.Fatal(err)
 	}
 	serve(t, host, func(c *net.TCPConn) { _, _ = io.WriteString(c, "host") })
-	port := int32(host.Addr().(*net.TCPAddr).Port) //nolint:errcheck // it is one
+	port := int32(host.Addr().(*net.TCPAddr).Port)
 	_, err = f.Dial(t.Context(), p.path, port)
 	if !errors.Is(err, unix.ECONNREFUSED) || !strings.Contains(err.Error(), fmt.Sprint(port)) {
 		t.Errorf("through the pod: %v", err)

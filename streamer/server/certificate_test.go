@@ -174,9 +174,9 @@ func TestSelfSigned(t *testing.T) {
 	secure.TLS = tlsConfig
 	f := serve(t, secure)
 	client := &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true, //nolint:gosec // self-signed is what is tested
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, DisableKeepAlives: true,
 	}}
-	response, err := client.Get(f.execURL(t, false, "cat")) //nolint:noctx // a test
+	response, err := client.Get(f.execURL(t, false, "cat"))
 	if err != nil {
 		t.Fatal(err)
 	}

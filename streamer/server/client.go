@@ -7,7 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/trace"
 
@@ -20,7 +19,7 @@ var errGone = errors.New("the client has left")
 
 // client is a session's other side.
 type client struct {
-	ctx      context.Context //nolint:containedctx // it is the session's life, given to library callbacks that bring none
+	ctx      context.Context // the session's life, for callbacks to which the library gives none
 	response http.ResponseWriter
 	request  *http.Request
 	// work counts what the library starts and does not wait for.
@@ -40,6 +39,16 @@ func (c *client) begin() bool {
 	}
 	c.work.Add(1)
 	return true
+}
+
+// background runs fn until the connection's end makes it return.
+func (c *client) background(fn func()) {
+	if c.begin() {
+		go func() { // finish waits for it
+			defer c.work.Done()
+			fn()
+		}()
+	}
 }
 
 // finish waits until all work has ended.
@@ -82,6 +91,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, ticket session.Tic
 	}
 	defer opened.End()
 	log := s.log.With("kind", string(ticket.Kind), "protocol", opened.Protocol).With(who.attrs...)
+	left := false
 	err = telemetry.Span(ctx, string(ticket.Kind)+" session", func(ctx context.Context) error {
 		who.mark(ctx)
 		log.InfoContext(ctx, "session opened", "client", r.RemoteAddr)
@@ -94,12 +104,16 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, ticket session.Tic
 		opened.Cancel(nil)
 		hijack.close()
 		c.finish()
-		return c.outcome()
+		outcome := c.outcome()
+		if left = errors.Is(outcome, errGone); left {
+			return nil // as sessions end every day
+		}
+		return outcome
 	}, attribute.String("trivet.session.protocol", opened.Protocol))
 	log = log.With("seconds", time.Since(opened.Started).Seconds())
-	if err != nil && !errors.Is(err, errGone) && !errdefs.IsNotFound(err) {
+	if err != nil {
 		log.WarnContext(ctx, "session ended with an error", "error", err)
 		return
 	}
-	log.InfoContext(ctx, "session ended", "client_left", errors.Is(err, errGone))
+	log.InfoContext(ctx, "session ended", "client_left", left)
 }

@@ -79,5 +79,7 @@ func TestForwardClientLeaves(t *testing.T) {
 	openPort(t, conn, "90", "1")
 	within(t, "connection", f.begun)
 	_ = conn.Close()
-	within(t, "end", f.ended)
+	if cause := within(t, "end", f.ended); cause == nil {
+		t.Error("no cause")
+	}
 }

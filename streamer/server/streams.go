@@ -74,7 +74,7 @@ type attachment struct {
 
 // AttachContainer implements remotecommand.Attacher.
 func (a attachment) AttachContainer(ctx context.Context, _, _, _ string, in io.Reader, out, errOut io.WriteCloser, _ bool, resize <-chan remotecommand.TerminalSize) error {
-	streams := attach.Streams{Resize: resize}
+	streams := attach.Streams{Resize: resize, Background: a.client.background}
 	if a.request.GetStdin() && in != nil {
 		streams.Stdin = in
 	}
