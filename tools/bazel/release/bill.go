@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 )
 
@@ -126,7 +127,7 @@ func newPackage(m *module, licence, purpose string) spdxPackage {
 	p := spdxPackage{
 		ID: moduleID(m.path), Name: m.path, Version: m.version, Download: unknown, Concluded: unknown,
 		Declared: licence, Copyright: unknown, Purpose: purpose,
-		Refs: []reference{{"PACKAGE-MANAGER", "purl", "pkg:golang/" + m.path + "@" + m.version}},
+		Refs: []reference{{"PACKAGE-MANAGER", "purl", "pkg:golang/" + m.path + "@" + strings.ReplaceAll(m.version, "+", "%2B")}},
 	}
 	if m.sum != "" {
 		p.Source = "go.sum: " + m.sum
