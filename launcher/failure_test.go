@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,6 +108,26 @@ func TestKilledLauncherTakesItsMembersAlong(t *testing.T) {
 	}
 	if _, err := ask("unix", tr.config.CRISocket()); err != nil {
 		t.Errorf("the new launcher's CRI socket: %v", err)
+	}
+}
+
+// TestLeftoverMemberIsWaitedFor plays a member that is slow to die with its
+// launcher.
+func TestLeftoverMemberIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	tr := newTrivet(t)
+	leftover, err := net.Listen("unix", tr.config.StreamerSocket())
+	ok(t, err)
+	tr.start()
+	conn, err := leftover.Accept() // it looks whether somebody is there
+	ok(t, err)
+	ok(t, conn.Close())
+	if events := tr.events(); events[0] != "" {
+		t.Errorf("members were started beside the leftover: %q", events)
+	}
+	ok(t, leftover.Close())
+	if status := tr.awaitServing(1); status.GetGeneration() != 1 {
+		t.Errorf("status is %v", status)
 	}
 }
 

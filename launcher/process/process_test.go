@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -94,6 +95,40 @@ func TestOutput(t *testing.T) {
 	for _, line := range lines {
 		if len(line) > 1<<20+64<<10 {
 			t.Errorf("a line of %d bytes was kept in memory", len(line))
+		}
+	}
+}
+
+// slowly takes a piece byte by byte, so that two at a time would mix.
+type slowly struct{ bytes.Buffer }
+
+func (w *slowly) Write(p []byte) (int, error) {
+	for _, b := range p {
+		w.WriteByte(b)
+		runtime.Gosched()
+	}
+	return len(p), nil
+}
+
+func TestOutputsDoNotMix(t *testing.T) {
+	t.Parallel()
+	var out slowly
+	output := process.NewOutput(&out)
+	line := func(name string) string { return strings.Repeat(name, 3000) }
+	var running []*process.Process
+	for _, name := range []string{"a", "b", "c"} {
+		p, err := process.Start(sh("for i in 1 2 3 4 5; do echo "+line(name)+"; done"), output)
+		if err != nil {
+			t.Fatal(err)
+		}
+		running = append(running, p)
+	}
+	for _, p := range running {
+		await(t, p)
+	}
+	for got := range strings.Lines(out.String()) {
+		if want := line(got[:1]) + "\n"; got != want {
+			t.Errorf("a line of %d bytes is mixed: %.40q", len(got), got)
 		}
 	}
 }
