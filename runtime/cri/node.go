@@ -50,7 +50,7 @@ func NewNode(deps NodeDeps) *Node { return &Node{deps} }
 // API version is spoken.
 func (n *Node) Version(context.Context, *runtimeapi.VersionRequest) (*runtimeapi.VersionResponse, error) {
 	return &runtimeapi.VersionResponse{
-		Version: "0.1.0", // of the kubelet's API, since for ever
+		Version:     "0.1.0", // of the kubelet's API, since for ever
 		RuntimeName: "trivet", RuntimeVersion: version.String(), RuntimeApiVersion: "v1",
 	}, nil
 }

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/api/services/tasks/v1"
@@ -71,10 +72,15 @@ func (e *Engine) KillTask(ctx context.Context, id string, signal unix.Signal, al
 // there is no error; one that still runs is errdefs.ErrFailedPrecondition.
 func (e *Engine) DeleteTask(ctx context.Context, id string) error {
 	_, err := e.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
-	if err := errgrpc.ToNative(err); err != nil && !errdefs.IsNotFound(err) {
-		return fmt.Errorf("delete task %s: %w", id, err)
+	err = errgrpc.ToNative(err)
+	switch {
+	case err == nil || errdefs.IsNotFound(err):
+		return nil
+	case strings.Contains(err.Error(), "cannot delete a running process"):
+		// The shim gives this answer no kind.
+		return fmt.Errorf("delete task %s: %w: %w", id, err, errdefs.ErrFailedPrecondition)
 	}
-	return nil
+	return fmt.Errorf("delete task %s: %w", id, err)
 }
 
 // GetTask asks the shim. No task is errdefs.ErrNotFound.

@@ -12,6 +12,10 @@ import (
 // the container's snapshot.
 const rootfs = "rootfs"
 
+// ociVersion is what specs say of themselves. Runtimes read nothing else into
+// it, but releases of crun that distributions ship refuse any later one.
+const ociVersion = "1.0.2"
+
 // defaultCapabilities are those of a container that asks for none.
 var defaultCapabilities = []string{
 	"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD",
@@ -67,7 +71,7 @@ func clone(s *specs.Spec) (*specs.Spec, error) {
 // and no AppArmor profile.
 func builtIn(host *Host) *specs.Spec {
 	return &specs.Spec{
-		Version: specs.Version,
+		Version: ociVersion,
 		Root:    &specs.Root{Path: rootfs},
 		Process: &specs.Process{
 			Cwd: "/",

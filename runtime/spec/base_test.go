@@ -42,8 +42,8 @@ func TestBuiltIn(t *testing.T) {
 	if !reflect.DeepEqual(got.Linux.Namespaces, want.Linux.Namespaces) {
 		t.Errorf("namespaces: got  %+v\nwant %+v", got.Linux.Namespaces, want.Linux.Namespaces)
 	}
-	if got.Version != want.Version {
-		t.Errorf("version: got %s, want %s", got.Version, want.Version)
+	if got.Version != "1.0.2" { // which crun before 1.9 insists on
+		t.Errorf("version: got %s", got.Version)
 	}
 }
 

@@ -33,7 +33,10 @@ func setNamespaces(in *Input, s *specs.Spec) error {
 		{"pid", specs.PIDNamespace, in.Namespaces.PID, pod.GetPid() == runtimeapi.NamespaceMode_NODE},
 	}
 	for _, j := range joins {
-		ownPID := j.kind == specs.PIDNamespace && own.GetPid() == runtimeapi.NamespaceMode_CONTAINER
+		// POD is the zero value, also of clients that do not care: in a pod that
+		// shares no PID namespace it means one of the container's own.
+		ownPID := j.kind == specs.PIDNamespace && (own.GetPid() == runtimeapi.NamespaceMode_CONTAINER ||
+			own.GetPid() == runtimeapi.NamespaceMode_POD && pod.GetPid() == runtimeapi.NamespaceMode_CONTAINER)
 		target := j.kind == specs.PIDNamespace && own.GetPid() == runtimeapi.NamespaceMode_TARGET
 		switch {
 		case ownPID:

@@ -42,7 +42,7 @@ func TestPIDNamespace(t *testing.T) {
 		"own in a pod of the host":     {modeNode, modeContainer, "", "new"},
 		"pod":                          {modePod, modePod, "/pid", "/pid"},
 		"pod without one":              {modePod, modePod, "", ""},
-		"pod that has none":            {modeContainer, modePod, "", ""},
+		"pod that has none":            {modeContainer, modePod, "", "new"},
 		"host":                         {modeNode, modeNode, "", "host"},
 		"host, not the pod":            {modeContainer, modeNode, "", ""},
 		"pod of the host":              {modeNode, modePod, "", "host"},

@@ -23,6 +23,8 @@ import (
 func TestBadRequests(t *testing.T) {
 	group := stage.Group
 	pod := runPod(t, group.CRI, "host-of-bad-requests")
+	// The first container of a pod makes the pod's cgroup, which is the client's.
+	ok(t, need(pod.Run(limit(t, time.Minute), "first"))(t).Remove(limit(t, time.Minute)))
 	before := need(group.Residue(limit(t, time.Minute)))(t)
 	missing := filepath.Join(workDir, "no", "such", "directory")
 
