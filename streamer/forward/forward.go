@@ -145,7 +145,7 @@ func pipe(ctx context.Context, conn *net.TCPConn, client Stream) error {
 	})
 	copies.Wait()
 	stop()
-	end(nil)
+	once.Do(func() { _ = conn.Close() })
 	if errors.Is(cause, net.ErrClosed) {
 		return nil
 	}

@@ -1,10 +1,12 @@
 package server_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/streaming/pkg/httpstream"
 
@@ -43,6 +45,71 @@ func TestForwardOverSPDY(t *testing.T) {
 	_ = again.Close()
 	if got := text(t, again); got != "MORE" {
 		t.Errorf("answer %q", got)
+	}
+}
+
+// TestRefusedEveryTime: the client learns why, also when the refusal comes
+// while it still opens streams, and whatever it sends meanwhile.
+func TestRefusedEveryTime(t *testing.T) {
+	t.Parallel()
+	f := serve(t, config)
+	conn := dialSPDY(t, f.forwardURL(t), "portforward.k8s.io")
+	for i := range 100 {
+		data, refused := openPort(t, conn, "81", fmt.Sprint(i))
+		_, _ = data.Write(make([]byte, 1000))
+		if got := text(t, refused); !strings.Contains(got, "error forwarding port 81 to pod b0") {
+			t.Fatalf("error stream has %q", got)
+		}
+		_ = data.Close()
+	}
+}
+
+// TestBadStreams are reset, and the session goes on.
+func TestBadStreams(t *testing.T) {
+	t.Parallel()
+	limited := config
+	limited.CreationTimeout = 50 * time.Millisecond
+	f := serve(t, limited)
+	conn := dialSPDY(t, f.forwardURL(t), "portforward.k8s.io")
+	reset := func(headers ...string) {
+		t.Helper()
+		header := make(http.Header)
+		for i := 0; i < len(headers); i += 2 {
+			header.Set(headers[i], headers[i+1])
+		}
+		if stream, err := conn.CreateStream(header); err == nil {
+			if _, err := io.ReadAll(stream); err != nil && !strings.Contains(err.Error(), "reset") {
+				t.Errorf("%v: %v", headers, err)
+			}
+		}
+	}
+	for _, port := range []string{"", "0", "-1", "65536", "x"} {
+		reset("streamType", "data", "port", port, "requestID", "1")
+	}
+	reset("streamType", "other", "port", "80", "requestID", "1")
+	reset("port", "80", "requestID", "1")
+	reset("streamType", "error", "port", "80", "requestID", "alone") // its pair never comes
+	twice, _ := openPort(t, conn, "80", "9")
+	_, _ = io.WriteString(twice, "still")
+	_ = twice.Close()
+	if got := text(t, twice); got != "STILL" {
+		t.Errorf("answer %q", got)
+	}
+}
+
+// TestOldClient names no request.
+func TestOldClient(t *testing.T) {
+	t.Parallel()
+	f := serve(t, config)
+	conn := dialSPDY(t, f.forwardURL(t), "portforward.k8s.io")
+	for range 2 {
+		open(t, conn, "streamType", "error", "port", "80")
+		data := open(t, conn, "streamType", "data", "port", "80")
+		_, _ = io.WriteString(data, "old")
+		_ = data.Close()
+		if got := text(t, data); got != "OLD" {
+			t.Errorf("answer %q", got)
+		}
 	}
 }
 

@@ -9,7 +9,7 @@ import (
 
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
-	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/wsstream"
 	utilexec "k8s.io/utils/exec"
 
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
@@ -95,6 +95,10 @@ func (a attachment) AttachContainer(ctx context.Context, _, _, _ string, in io.R
 }
 
 func (s *Server) serveForward(c *client, r *streamerv1.PreparePortForwardRequest) {
+	if !wsstream.IsWebSocketRequest(c.request) {
+		s.forwardSPDY(c, r)
+		return
+	}
 	options := &portforward.V4Options{Ports: r.GetPorts()}
 	if len(options.Ports) == 0 {
 		var err error
@@ -111,8 +115,8 @@ func (s *Server) serveForward(c *client, r *streamerv1.PreparePortForwardRequest
 		options, s.config.IdleTimeout, s.config.CreationTimeout, portforward.SupportedProtocols)
 }
 
-// connection is one port-forward session, as the library calls it for each
-// connection in it. The library does not wait for these calls to return.
+// connection is one port-forward session over WebSocket, as the library calls
+// it for each connection in it.
 type connection struct {
 	forward Forward
 	request *streamerv1.PreparePortForwardRequest
@@ -125,11 +129,8 @@ func (f connection) PortForward(_ context.Context, _, _ string, port int32, stre
 		return errGone
 	}
 	defer f.client.work.Done()
+	// The protocol has no half-close.
 	to := forward.Stream{ReadWriteCloser: stream, Abort: func() { _ = stream.Close() }}
-	if spdy, ok := stream.(httpstream.Stream); ok {
-		to.HalfClose = true
-		to.Abort = func() { _ = spdy.Reset() }
-	}
 	err := f.forward.Forward(f.client.ctx, f.request, port, to)
 	if errors.Is(err, errGone) {
 		return nil

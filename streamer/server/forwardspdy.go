@@ -1,0 +1,176 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+	"sync"
+	"time"
+
+	"k8s.io/cri-streaming/pkg/streaming/portforward"
+	"k8s.io/streaming/pkg/httpstream"
+	"k8s.io/streaming/pkg/httpstream/spdy"
+
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/streamer/forward"
+)
+
+// farewell is how long a failed connection's client may take to close it.
+const farewell = 10 * time.Second
+
+// forwardSPDY serves a port-forward session over SPDY: any number of
+// connections, each a pair of streams for data and for its error.
+//
+// The library's own server resets a failed connection's streams at once. A
+// client then often learns of the reset while it still opens them, and not
+// why; and it leaves a goroutine behind for a stream that comes too late. So
+// this side of the protocol is ours.
+func (s *Server) forwardSPDY(c *client, r *streamerv1.PreparePortForwardRequest) {
+	if _, err := httpstream.Handshake(c.request, c.response, portforward.SupportedProtocols); err != nil {
+		c.note(err) // the client has been told
+		return
+	}
+	f := &spdyForward{server: s, client: c, request: r, pairs: make(map[string]*pair)}
+	conn := spdy.NewResponseUpgrader().UpgradeResponse(c.response, c.request, f.accept)
+	if conn == nil {
+		return
+	}
+	conn.SetIdleTimeout(s.config.IdleTimeout)
+	select {
+	case <-conn.CloseChan():
+	case <-c.ctx.Done():
+	}
+	f.abandon()
+	_ = conn.Close()
+}
+
+// spdyForward is one session.
+type spdyForward struct {
+	server  *Server
+	client  *client
+	request *streamerv1.PreparePortForwardRequest
+
+	mu    sync.Mutex
+	pairs map[string]*pair // of which one stream has come, by request id
+	ended bool
+}
+
+// pair are the two streams of a connection.
+type pair struct {
+	port           int32
+	data, failure  httpstream.Stream
+	replied        []<-chan struct{}
+	creationExpiry *time.Timer
+}
+
+// accept is called for each new stream. It must not block: frames of others
+// are behind it. An error resets the stream.
+func (f *spdyForward) accept(stream httpstream.Stream, replied <-chan struct{}) error {
+	port, err := strconv.ParseUint(stream.Headers().Get(portforward.PortHeader), 10, 16)
+	if err != nil || port == 0 {
+		return fmt.Errorf("header %q is %q, not a port", portforward.PortHeader, stream.Headers().Get(portforward.PortHeader))
+	}
+	id := requestID(stream)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ended {
+		return errGone
+	}
+	p := f.pairs[id]
+	if p == nil {
+		p = &pair{port: int32(port)}
+		p.creationExpiry = time.AfterFunc(f.server.config.CreationTimeout, func() { f.expire(id, p) })
+		f.pairs[id] = p
+	}
+	if err := p.add(stream, replied); err != nil {
+		return err
+	}
+	if p.data != nil && p.failure != nil {
+		p.creationExpiry.Stop()
+		delete(f.pairs, id)
+		f.client.background(func() { f.serve(p) })
+	}
+	return nil
+}
+
+func (p *pair) add(stream httpstream.Stream, replied <-chan struct{}) error {
+	into := &p.data
+	switch kind := stream.Headers().Get(portforward.StreamType); kind {
+	case portforward.StreamTypeData:
+	case portforward.StreamTypeError:
+		into = &p.failure
+	default:
+		return fmt.Errorf("header %q is %q", portforward.StreamType, kind)
+	}
+	if *into != nil {
+		return errors.New("the connection has such a stream")
+	}
+	*into = stream
+	p.replied = append(p.replied, replied)
+	return nil
+}
+
+// requestID tells which streams belong together. Old clients do not say; they
+// open the error stream and then the data stream, two numbers later.
+func requestID(stream httpstream.Stream) string {
+	if id := stream.Headers().Get(portforward.PortForwardRequestIDHeader); id != "" {
+		return id
+	}
+	id := int64(stream.Identifier())
+	if stream.Headers().Get(portforward.StreamType) == portforward.StreamTypeData {
+		id -= 2
+	}
+	return "stream " + strconv.FormatInt(id, 10)
+}
+
+// expire gives up a connection whose other stream has not come.
+func (f *spdyForward) expire(id string, p *pair) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.pairs[id] != p {
+		return
+	}
+	delete(f.pairs, id)
+	for _, stream := range []httpstream.Stream{p.data, p.failure} {
+		if stream != nil {
+			_ = stream.Reset()
+		}
+	}
+}
+
+// abandon ends the waiting for streams.
+func (f *spdyForward) abandon() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.ended = true
+	for _, p := range f.pairs {
+		p.creationExpiry.Stop()
+	}
+}
+
+// serve forwards one connection and tells its client how it ended.
+func (f *spdyForward) serve(p *pair) {
+	ctx := f.client.ctx
+	for _, replied := range p.replied {
+		select {
+		case <-replied:
+		case <-ctx.Done():
+			return
+		}
+	}
+	err := f.server.handlers.Forward.Forward(ctx, f.request, p.port, forward.Stream{
+		ReadWriteCloser: p.data, HalfClose: true, Abort: func() { _ = p.data.Reset() },
+	})
+	if err != nil && ctx.Err() == nil {
+		f.server.log.DebugContext(ctx, "forwarded connection failed", "pod", f.request.GetPodId(), "port", p.port, "error", err)
+		_, _ = fmt.Fprintf(p.failure, "error forwarding port %d to pod %s, uid %s: %v",
+			p.port, f.request.GetPodId(), f.request.GetPodUid(), err)
+	}
+	_ = p.failure.Close()
+	_ = p.data.Close()
+	// What the client still sends is in the way of other connections' frames.
+	late := time.AfterFunc(farewell, func() { _ = p.data.Reset() })
+	defer late.Stop()
+	_, _ = io.Copy(io.Discard, p.data)
+}
