@@ -37,6 +37,10 @@ func TestMembersStartInOrderAndStopInReverse(t *testing.T) {
 	if code := tr.stop(); code != 0 {
 		t.Errorf("exit code %d after SIGTERM", code)
 	}
+	out, err := tr.command("status", "-c", tr.path).CombinedOutput()
+	if want := "no launcher answers on " + tr.config.LauncherSocket(); err == nil || !strings.Contains(string(out), want) {
+		t.Errorf("trivet status without a launcher: %v, %s", err, out)
+	}
 	events := tr.events()
 	if i, j := slices.Index(events, "netsync serves"), slices.Index(events, "runtime started"); i < 0 || j < i {
 		t.Errorf("the runtime started before netsync served: %q", events)

@@ -58,7 +58,8 @@ func TestCommandLine(t *testing.T) {
 		"status -c " + here:                   {"", "no launcher answers on " + socket},
 		"restart -c " + here:                  {"", "no launcher answers on " + socket},
 		"reload -c " + here + " --timeout 1m": {"", "no launcher answers on " + socket},
-		"status --json -c " + here:            {"", "no launcher answers on " + socket},
+		"status --socket " + socket + " -c " + bad: {"", "no launcher answers on " + socket},
+		"status --json -c " + here:                 {"", "no launcher answers on " + socket},
 	} {
 		t.Run(line, func(t *testing.T) {
 			t.Parallel()

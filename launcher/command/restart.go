@@ -18,10 +18,8 @@ func restart() *cli.Command {
 		Name:        "restart",
 		Usage:       "start a new generation of all members and wait until it serves",
 		Description: "Containers keep running, and clients that connect meanwhile wait.",
-		Flags: []cli.Flag{
-			configFlag(), timeoutFlag(),
-			&cli.StringFlag{Name: "reason", Usage: "`TEXT` for the log and the status"},
-		},
+		Flags: append(findFlags(), timeoutFlag(),
+			&cli.StringFlag{Name: "reason", Usage: "`TEXT` for the log and the status"}),
 		Action: func(c *cli.Context) error {
 			return call(c, c.Duration("timeout"), func(ctx context.Context, launcher launcherv1.LauncherClient) error {
 				response, err := launcher.Restart(ctx, &launcherv1.RestartRequest{Reason: c.String("reason")}, atOnce())
@@ -35,9 +33,9 @@ func reload() *cli.Command {
 	return leaf(0, &cli.Command{
 		Name:  "reload",
 		Usage: "read the configuration again and start a new generation with it",
-		Description: "The launcher reads the file that it was started with; --config only says how to\n" +
-			"find the launcher. A file with a mistake is refused, and the running generation stays.",
-		Flags: []cli.Flag{configFlag(), timeoutFlag()},
+		Description: "The launcher reads the file that it was started with; --config and --socket only\n" +
+			"say how to find the launcher. A file with a mistake is refused, and the running generation stays.",
+		Flags: append(findFlags(), timeoutFlag()),
 		Action: func(c *cli.Context) error {
 			return call(c, c.Duration("timeout"), func(ctx context.Context, launcher launcherv1.LauncherClient) error {
 				response, err := launcher.Reload(ctx, &launcherv1.ReloadRequest{}, atOnce())

@@ -6,9 +6,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	launcherv1 "github.com/trivet-cri/trivet/proto/launcher/v1"
-
 	"github.com/trivet-cri/trivet/launcher/report"
+	launcherv1 "github.com/trivet-cri/trivet/proto/launcher/v1"
 )
 
 // statusLimit is generous: the launcher answers from memory.
@@ -21,10 +20,7 @@ func status() *cli.Command {
 		Description: "States of members: starting, serving, not-serving (it answers, and says that it\n" +
 			"cannot work now), backoff (it failed and is started again), stopped.\n" +
 			"The exit status tells whether a launcher answered.",
-		Flags: []cli.Flag{
-			configFlag(),
-			&cli.BoolFlag{Name: "json", Usage: "print JSON"},
-		},
+		Flags: append(findFlags(), &cli.BoolFlag{Name: "json", Usage: "print JSON"}),
 		Action: func(c *cli.Context) error {
 			return call(c, statusLimit, func(ctx context.Context, launcher launcherv1.LauncherClient) error {
 				response, err := launcher.Status(ctx, &launcherv1.StatusRequest{}, atOnce())
