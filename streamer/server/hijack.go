@@ -87,6 +87,8 @@ type watched struct {
 	lost     func()
 	cancel   context.CancelFunc
 	watching sync.WaitGroup
+	once     sync.Once
+	err      error // of the first Close
 }
 
 // Read reads; only one goroutine may.
@@ -103,11 +105,15 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close closes the connection and with it the session.
+// Close closes the connection and with it the session. A second call is no
+// error: the library, which closes late, would wait for somebody to handle it.
 func (w *watched) Close() error {
-	w.cancel()
-	w.lost()
-	return w.Conn.Close()
+	w.once.Do(func() {
+		w.cancel()
+		w.lost()
+		w.err = w.Conn.Close()
+	})
+	return w.err
 }
 
 // watch looks now and then whether the client has closed its side. Reading
