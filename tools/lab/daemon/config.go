@@ -101,8 +101,9 @@ func (c Containerd) criRuntime() table {
 }
 
 // TracingEnv is the environment that makes containerd send its spans to an
-// OTLP endpoint, host:port; empty if there is none. Whether a call is traced
-// is the caller's decision.
+// OTLP endpoint, host:port. Without one it switches tracing off, whatever this
+// process has in its environment. A caller that has decided whether a call is
+// traced is obeyed; calls of others are traced.
 func TracingEnv(otlp string) []string {
 	if otlp == "" {
 		return []string{"OTEL_SDK_DISABLED=true"}

@@ -66,13 +66,17 @@ func lockFile(path string, how int) (*os.File, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := flock(file, how); err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return file, nil
+}
+
+// flock is flock(2), which a signal may interrupt while it waits.
+func flock(file *os.File, how int) error {
 	for {
-		err = unix.Flock(int(file.Fd()), how)
-		if err == nil {
-			return file, nil
-		}
-		if !errors.Is(err, unix.EINTR) {
-			return nil, errors.Join(err, file.Close())
+		if err := unix.Flock(int(file.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
 		}
 	}
 }
@@ -133,13 +137,17 @@ func (s *Slot) Owner() string {
 // Alone calls do if no other lab runs; none can start meanwhile.
 func (s *Slot) Alone(do func() error) error {
 	err := unix.Flock(int(s.shared.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return nil
+	switch {
+	case err == nil:
+		err = do()
+	case errors.Is(err, unix.EWOULDBLOCK):
+		err = nil
+	default:
+		err = fmt.Errorf("look for other labs: %w", err)
 	}
-	if err != nil {
-		return fmt.Errorf("look for other labs: %w", err)
-	}
-	return errors.Join(do(), unix.Flock(int(s.shared.Fd()), unix.LOCK_SH))
+	// The kernel drops the shared lock before it tries the exclusive one, so it
+	// must be taken again in either case.
+	return errors.Join(err, flock(s.shared, unix.LOCK_SH))
 }
 
 // Release gives the number back. The lock files stay: to remove one that

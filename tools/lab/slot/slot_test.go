@@ -96,6 +96,10 @@ func TestAlone(t *testing.T) {
 	if err := first.Alone(count); err != nil || called != 0 {
 		t.Errorf("called %d times beside another lab: %v", called, err)
 	}
+	// Having asked in vain, the first is still seen by others.
+	if err := second.Alone(count); err != nil || called != 0 {
+		t.Errorf("called %d times beside a lab that has asked itself: %v", called, err)
+	}
 	if err := second.Release(); err != nil {
 		t.Fatal(err)
 	}
