@@ -52,19 +52,14 @@ func (p *Pumps) Info(id string) (Info, bool) {
 	if e.err != nil {
 		return Info{}, false
 	}
-	info := Info{
+	return Info{
 		Container: e.request.GetContainer(),
 		TTY:       e.request.GetTty(),
 		Stdin:     e.request.GetStdin(),
 		StdinOnce: e.request.GetStdinOnce(),
+		Ended:     e.pump.hasEnded(),
 		Dropped:   e.pump.trouble.dropped.Load(),
-	}
-	select {
-	case <-e.pump.ended:
-		info.Ended = true
-	default:
-	}
-	return info, true
+	}, true
 }
 
 // Attach joins a container's streams until the client leaves, the container's

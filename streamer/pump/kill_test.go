@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -35,6 +36,24 @@ func lines(t *testing.T, s *shim, stop <-chan struct{}) int {
 		chunk = append(chunk[:0], chunk[cut:]...)
 	}
 }
+
+func sizeOf(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
+}
+
+// grown waits until a process that was just started writes to the log.
+func grown(t *testing.T, path string, size int64) {
+	t.Helper()
+	eventually(t, "growing log", func() bool { return sizeOf(t, path) > size })
+}
+
+// someInstant is no wait for anything: it makes the instants of kills vary.
+func someInstant(longest time.Duration) { time.Sleep(time.Duration(rand.Int64N(int64(longest)))) }
 
 // expectNumbers checks that each stream has 0..n-1, whole and in order.
 func expectNumbers(t *testing.T, got []record, want map[string]int) {
@@ -85,12 +104,13 @@ func TestKillLosesNothing(t *testing.T) {
 				})
 			}
 			for range kills {
+				size := sizeOf(t, r.GetLogPath())
 				cmd := role(t, "pump", "PUMP_TEST_DIR="+dir)
 				if err := cmd.Start(); err != nil {
 					t.Fatal(err)
 				}
-				// Not a wait for a condition: the instant is what varies.
-				time.Sleep(20*time.Millisecond + time.Duration(rand.Int64N(int64(40*time.Millisecond))))
+				grown(t, r.GetLogPath(), size)
+				someInstant(20 * time.Millisecond)
 				_ = cmd.Process.Kill()
 				_ = cmd.Wait()
 			}
@@ -111,13 +131,69 @@ func TestKillLosesNothing(t *testing.T) {
 	}
 }
 
+// TestKillWhileRotating renames the log, asks for the new one, and kills at
+// some instant before, within or after that.
+func TestKillWhileRotating(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := request(t)
+	id := r.GetContainer().GetId()
+	first := newPumps(t, dir)
+	stopFirst := start(t, first)
+	fifos := open(t, first, r)
+	out, errs := openShim(t, fifos.GetStdout()), openShim(t, fifos.GetStderr())
+	stopFirst()
+	stop, wrote := make(chan struct{}), make(chan int)
+	go func() { wrote <- lines(t, out, stop) }()
+	var logs []string
+	current := r.GetLogPath()
+	for i := range kills / 2 {
+		size := sizeOf(t, current)
+		cmd := role(t, "pump", "PUMP_TEST_DIR="+dir, "PUMP_TEST_ID="+id)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		grown(t, current, size)
+		someInstant(5 * time.Millisecond)
+		if current == r.GetLogPath() {
+			current = fmt.Sprintf("%s.%03d", current, i)
+			if err := os.Rename(r.GetLogPath(), current); err != nil {
+				t.Fatal(err)
+			}
+			logs = append(logs, current)
+		}
+		_ = cmd.Process.Signal(syscall.SIGHUP)
+		someInstant(time.Millisecond)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		// Until it is asked again, a successor goes on with the renamed file.
+		if _, err := os.Stat(r.GetLogPath()); err == nil {
+			current = r.GetLogPath()
+		}
+	}
+	last := newPumps(t, dir)
+	start(t, last)
+	if err := last.Reopen(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	close(stop)
+	n := <-wrote
+	out.close()
+	errs.close()
+	mustClose(t, last, id)
+	expectNumbers(t, records(t, append(logs, r.GetLogPath())...), map[string]int{"stdout": n})
+	t.Logf("%d kills, %d rotations, %d lines", kills/2, len(logs), n)
+}
+
 // TestCrashAtEachStep kills the pump between the steps of its append protocol,
 // where random instants seldom fall, with lines that all look the same.
 func TestCrashAtEachStep(t *testing.T) {
 	t.Parallel()
 	for _, step := range []string{"framed", "begun", "appended", "consumed"} {
-		for _, rotate := range []bool{false, true} {
-			t.Run(fmt.Sprintf("%s rotate=%t", step, rotate), func(t *testing.T) {
+		// The log stays, or is rotated while no pump runs, and the new one may
+		// have been made already.
+		for _, log := range []string{"stays", "rotated", "replaced"} {
+			t.Run(step+" "+log, func(t *testing.T) {
 				t.Parallel()
 				dir := t.TempDir()
 				r := request(t)
@@ -137,16 +213,21 @@ func TestCrashAtEachStep(t *testing.T) {
 					stdout.write(t, "ial\n")
 				}
 				logs := []string{r.GetLogPath()}
-				if rotate {
+				if log != "stays" {
 					old := filepath.Join(filepath.Dir(r.GetLogPath()), "0.log.20260102-150405")
 					if err := os.Rename(r.GetLogPath(), old); err != nil {
 						t.Fatal(err)
+					}
+					if log == "replaced" {
+						if err := os.WriteFile(r.GetLogPath(), nil, 0o640); err != nil {
+							t.Fatal(err)
+						}
 					}
 					logs = []string{old, r.GetLogPath()}
 				}
 				last := newPumps(t, dir)
 				start(t, last)
-				if rotate {
+				if log == "rotated" {
 					if err := last.Reopen(t.Context(), r.GetContainer().GetId()); err != nil {
 						t.Fatal(err)
 					}

@@ -42,8 +42,13 @@ func TestFormat(t *testing.T) {
 	errs.close()
 	mustClose(t, p, r.GetContainer().GetId())
 	want := []record{
-		{"stdout", "F", "before"}, {"stdout", "F", "short"}, {"stdout", "F", ""},
-		{"stdout", "P", "0123456789"}, {"stdout", "F", "abc"}, {"stderr", "F", "err"}, {"stdout", "P", "unfinished"},
+		{"stdout", "F", "before"},
+		{"stdout", "F", "short"},
+		{"stdout", "F", ""},
+		{"stdout", "P", "0123456789"},
+		{"stdout", "F", "abc"},
+		{"stderr", "F", "err"},
+		{"stdout", "P", "unfinished"},
 	}
 	if got := records(t, r.GetLogPath()); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("log is %v\nwant   %v", got, want)
@@ -59,6 +64,11 @@ func TestEnd(t *testing.T) {
 	r := request(t)
 	id := r.GetContainer().GetId()
 	fifos := open(t, first, r)
+	for range 2 { // a turn lies between the two
+		if err := first.Reopen(t.Context(), id); err != nil {
+			t.Fatal(err)
+		}
+	}
 	out, errs := openShim(t, fifos.GetStdout()), openShim(t, fifos.GetStderr())
 	errs.close() // silent to its end
 	out.write(t, "line\nrest")
@@ -102,6 +112,10 @@ func TestEndOnItsOwn(t *testing.T) {
 	silent.close()
 	loud.close()
 	eventually(t, "end", func() bool { info, _ := p.Info(r.GetContainer().GetId()); return info.Ended })
+	// Another task, after one that could not be created.
+	out := openShim(t, open(t, p, r).GetStdout())
+	out.write(t, "second\n")
+	eventually(t, "line", func() bool { return len(records(t, r.GetLogPath())) == 2 })
 }
 
 // TestCloseWithWriter does not wait for a process that outlives the container.

@@ -35,7 +35,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// servePump runs the pumps of a directory until it is killed. With
+// servePump runs the pumps of a directory until it is killed, and reopens the
+// log of PUMP_TEST_ID at each SIGHUP. With
 // PUMP_TEST_CRASH=step:n it kills itself at the n-th time of that step.
 func servePump() int {
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -57,6 +58,13 @@ func servePump() int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
+	rotate := make(chan os.Signal, 1)
+	signal.Notify(rotate, syscall.SIGHUP)
+	go func() {
+		for range rotate {
+			_ = p.Reopen(ctx, os.Getenv("PUMP_TEST_ID"))
+		}
+	}()
 	if err := p.Run(ctx); err != nil {
 		log.Error("run", "error", err)
 		return 1

@@ -214,6 +214,16 @@ func (p *pump) pause(d time.Duration) {
 	}
 }
 
+// hasEnded tells whether the output has ended and was drained.
+func (p *pump) hasEnded() bool {
+	select {
+	case <-p.ended:
+		return true
+	default:
+		return false
+	}
+}
+
 func (p *pump) isGone() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()

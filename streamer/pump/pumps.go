@@ -125,7 +125,8 @@ func (p *Pumps) Count() int {
 }
 
 // Open makes a container's FIFOs and starts its pump. It is idempotent while
-// the request is the same, also across a restart. Errors: ErrInvalidArgument
+// the request is the same, also across a restart; when the output has ended
+// meanwhile, the same FIFOs are made anew. Errors: ErrInvalidArgument
 // (id or log path malformed), ErrNotFound (the log's directory does not
 // exist), ErrAlreadyExists (open with another request), ErrUnavailable (Run has ended).
 func (p *Pumps) Open(ctx context.Context, r *streamerv1.OpenIORequest) (*streamerv1.OpenIOResponse, error) {
@@ -156,8 +157,14 @@ func (p *Pumps) Open(ctx context.Context, r *streamerv1.OpenIORequest) (*streame
 			continue // another call failed; this one tries itself
 		case !sameRequest(e.request, r):
 			return nil, fmt.Errorf("io of %s is open with another request: %w", id, errdefs.ErrAlreadyExists)
+		case !e.pump.hasEnded():
+			return e.pump.paths(), nil
 		}
-		return e.pump.paths(), nil
+		// Its writers have come and gone, as after a task that could not be
+		// created. Nobody reads any more, so another task needs new FIFOs.
+		if _, err := p.Close(ctx, id, 0); err != nil {
+			return nil, err
+		}
 	}
 }
 
@@ -211,14 +218,17 @@ func (p *Pumps) find(ctx context.Context, id string) (*pump, error) {
 
 func (p *Pumps) waitResumed(ctx context.Context) error {
 	select {
+	case <-p.resumed:
+	case <-p.ended:
+	case <-ctx.Done():
+		return fmt.Errorf("wait until pumps are resumed: %w", context.Cause(ctx))
+	}
+	select {
 	case <-p.ended:
 		return fmt.Errorf("pumps have stopped: %w", errdefs.ErrUnavailable)
 	default:
+		return nil
 	}
-	if err := wait(ctx, p.resumed); err != nil {
-		return fmt.Errorf("wait until pumps are resumed: %w", err)
-	}
-	return nil
 }
 
 // wait returns when done is closed, or with the reason for which ctx ended.

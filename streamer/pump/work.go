@@ -30,9 +30,7 @@ func (p *pump) work(events uint32) time.Duration {
 
 // outputEnded tells everybody once that no output follows.
 func (p *pump) outputEnded() {
-	select {
-	case <-p.ended:
-	default:
+	if !p.hasEnded() {
 		close(p.ended)
 		p.hub.end(nil)
 	}
