@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/trivet-cri/trivet/tools/lab/slot"
 )
@@ -106,5 +107,18 @@ func TestAlone(t *testing.T) {
 	if err := first.Alone(count); err != nil || called != 1 {
 		t.Errorf("called %d times alone: %v", called, err)
 	}
-	take(t, base) // does not wait: the lock is shared again
+	// The lock is shared again, so nobody waits for it.
+	taken := make(chan error, 1)
+	go func() {
+		_, err := slot.Take(base, nil)
+		taken <- err
+	}()
+	select {
+	case err := <-taken:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(20 * time.Second):
+		t.Error("a lab cannot start beside one that has asked to be alone")
+	}
 }
