@@ -49,6 +49,18 @@ func (j Jaeger) Args() []string {
 	return args
 }
 
+// Env is the environment. Jaeger's traces of itself go nowhere: by default it
+// would send them to a port outside of the lab, and not end before it has.
+func (j Jaeger) Env() []string {
+	return []string{
+		"SPAN_STORAGE_TYPE=memory",
+		"OTEL_TRACES_SAMPLER=always_off",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://" + j.OTLP,
+		"OTEL_EXPORTER_OTLP_INSECURE=true",
+		"OTEL_BSP_EXPORT_TIMEOUT=500",
+	}
+}
+
 // Ready returns an error unless Jaeger takes spans and answers queries.
 func (j Jaeger) Ready(ctx context.Context) error {
 	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", j.OTLP)

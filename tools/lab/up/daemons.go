@@ -53,7 +53,7 @@ func (l *lab) startJaeger(ctx, daemons context.Context, cgroups []string, info *
 		}
 		spec := daemon.Spec{
 			Name: "jaeger", Args: append([]string{l.path(binDir, "all-in-one")}, j.Args()...), Dir: l.Dir,
-			Env: []string{"SPAN_STORAGE_TYPE=memory"}, Log: l.path("jaeger.log"), Cgroup: cgroups, Family: l.family,
+			Env: j.Env(), Log: l.path("jaeger.log"), Cgroup: cgroups, Family: l.family,
 		}
 		ended := make(chan error, 1)
 		l.daemons.Go(func() error {
