@@ -13,9 +13,6 @@ import (
 	"time"
 )
 
-// MaxOverhead bounds what one record adds to its line, in bytes.
-const MaxOverhead = len("2006-01-02T15:04:05.999999999+07:00 stdout P \n")
-
 // Framer frames one stream's output. The zero value is not useful.
 type Framer struct {
 	full, partial []byte

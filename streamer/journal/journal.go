@@ -101,8 +101,11 @@ func mapped(file *os.File) (*Journal, error) {
 	return &Journal{page: page}, nil
 }
 
-// Close unmaps the page and leaves the file.
+// Close unmaps the page and leaves the file. Closing again does nothing.
 func (j *Journal) Close() error {
+	if j.page == nil {
+		return nil
+	}
 	if err := unix.Munmap(j.page); err != nil {
 		return fmt.Errorf("unmap journal: %w", err)
 	}

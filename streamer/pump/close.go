@@ -52,7 +52,7 @@ func (p *Pumps) Close(ctx context.Context, id string, drain time.Duration) (drai
 }
 
 func (p *pump) close(ctx context.Context, drain time.Duration) (drained bool, err error) {
-	if err := p.do(ctx, func() error { p.closing = true; return nil }); err != nil {
+	if err := p.do(ctx, p.lookAgain); err != nil {
 		return false, err
 	}
 	if drain > 0 {
@@ -78,6 +78,16 @@ func (p *pump) close(ctx context.Context, drain time.Duration) (drained bool, er
 		return errors.Join(p.release(), remove(p.dir), p.set.drop(p))
 	})
 	return drained, err
+}
+
+// lookAgain makes the turn read each stream whatever its watch says: one that
+// nobody ever opened has ended, and no event would tell.
+func (p *pump) lookAgain() error {
+	p.closing = true
+	for _, s := range p.sources {
+		s.armed = false
+	}
+	return nil
 }
 
 // finish runs in the last turn. It takes what can be read without waiting and

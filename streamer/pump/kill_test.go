@@ -248,3 +248,46 @@ func TestCrashAtEachStep(t *testing.T) {
 		}
 	}
 }
+
+// TestContainerEndsWhileDown loses what only the FIFO had, which the kernel
+// frees with its last holder, and nothing that reached the log.
+func TestContainerEndsWhileDown(t *testing.T) {
+	t.Parallel()
+	for step, want := range map[string]int{"begun": 0, "appended": 2} {
+		t.Run(step, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			r := request(t)
+			first := newPumps(t, dir)
+			stopFirst := start(t, first)
+			fifos := open(t, first, r)
+			out, errs := openShim(t, fifos.GetStdout()), openShim(t, fifos.GetStderr())
+			stopFirst()
+			out.write(t, "one\ntwo\n")
+			if err := role(t, "pump", "PUMP_TEST_DIR="+dir, "PUMP_TEST_CRASH="+step+":1").Run(); err == nil {
+				t.Fatal("pump was not killed")
+			}
+			if step == "appended" {
+				// The kill fell into the write: half a record is in the log.
+				out.close()
+				torn, err := os.OpenFile(r.GetLogPath(), os.O_RDWR, 0)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := torn.Truncate(sizeOf(t, r.GetLogPath()) - 3); err != nil {
+					t.Fatal(err)
+				}
+				_ = torn.Close()
+				want--
+			}
+			out.close()
+			errs.close()
+			last := newPumps(t, dir)
+			start(t, last)
+			mustClose(t, last, r.GetContainer().GetId())
+			if got := records(t, r.GetLogPath()); len(got) != want {
+				t.Errorf("log is %v, want %d records", got, want)
+			}
+		})
+	}
+}

@@ -138,6 +138,23 @@ func TestCloseWithWriter(t *testing.T) {
 	}
 }
 
+// TestCloseWaits does not use the processor while an unfinished line and its
+// writer keep Close waiting. It is alone, because it measures this process.
+func TestCloseWaits(t *testing.T) {
+	p := run(t, t.TempDir())
+	r := request(t)
+	out := openShim(t, open(t, p, r).GetStdout())
+	out.write(t, "line\nunfinished")
+	eventually(t, "line", func() bool { return len(records(t, r.GetLogPath())) == 1 })
+	before := processorOf(t, os.Getpid())
+	if drained, err := p.Close(t.Context(), r.GetContainer().GetId(), 500*time.Millisecond); drained || err != nil {
+		t.Errorf("drained %t, %v", drained, err)
+	}
+	if used := processorOf(t, os.Getpid()) - before; used > 100*time.Millisecond {
+		t.Errorf("waiting for 0.5 s used %v of processor", used)
+	}
+}
+
 // TestLongLine has no newline for longer than any pipe.
 func TestLongLine(t *testing.T) {
 	t.Parallel()

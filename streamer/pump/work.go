@@ -38,7 +38,7 @@ func (p *pump) outputEnded() {
 
 // serve reads one batch from s, if its watch and the log allow it.
 func (p *pump) serve(s *source, event bool) time.Duration {
-	if s.armed && !p.closing {
+	if s.armed && !p.forced {
 		if !event && s.watched == readable || s.watched == growing && !s.changed() {
 			return rest // the watch is still in force
 		}
