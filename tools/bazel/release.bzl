@@ -41,6 +41,8 @@ The version is known only when the archive is made, hence the directory.""",
         "notices": attr.label_keyed_string_dict(allow_files = True, doc = "licences to their modules"),
         "programs": attr.label_keyed_string_dict(mandatory = True, doc = "programs to their names in bin/"),
         "sums": attr.label(mandatory = True, allow_single_file = True, doc = "go.sum"),
-        "_pack": attr.label(default = "//tools/bazel/release", executable = True, cfg = "exec"),
+        # Built like the programs, not for the machine that builds, which is of the
+        # same kind: another configuration would compile the standard library again.
+        "_pack": attr.label(default = "//tools/bazel/release", executable = True, cfg = "target"),
     },
 )
