@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/containerd/errdefs"
 	"github.com/containernetworking/cni/pkg/types"
 )
 
@@ -39,6 +40,9 @@ func (a *Attachments) collectOne(ctx context.Context, name, iface string, config
 func (a *Attachments) valid(name, iface string, keep []string) []types.GCAttachment {
 	var all []types.GCAttachment
 	for _, id := range keep {
+		if _, err := a.ledger.Get(id); !errdefs.IsNotFound(err) {
+			continue
+		}
 		all = append(all, types.GCAttachment{ContainerID: id, IfName: iface})
 	}
 	for id := range a.ledger.Unreadable() {

@@ -162,6 +162,26 @@ func TestSweep(t *testing.T) {
 	b.clean()
 }
 
+// TestSweepSparesWhatIsNewer has the leftover of a pod undone and the pod
+// attached anew while the sweep waits for its turn.
+func TestSweepSparesWhatIsNewer(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	r := b.attached()
+	entry, err := b.ledger.Get(r.Pod.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	older := *entry
+	older.Started = entry.Started.Add(-time.Hour)
+	if removed := b.Discard(t.Context(), &older); len(removed) != 0 {
+		t.Errorf("removed %v", removed)
+	}
+	if n, _ := b.ledger.Count(); n != 1 || len(b.dir.Held(t)) != 2 {
+		t.Errorf("%d entries, held %v", n, b.dir.Held(t))
+	}
+}
+
 // TestSweepTakesOrphans has an attachment under way whose caller has died.
 func TestSweepTakesOrphans(t *testing.T) {
 	t.Parallel()
@@ -224,6 +244,24 @@ func TestGCIsAlone(t *testing.T) {
 	}
 }
 
+// TestGCKeepsToItsNetwork has a pod on another network than the one that is
+// configured now, and one of which only the runtime knows.
+func TestGCKeepsToItsNetwork(t *testing.T) {
+	t.Parallel()
+	b := newBench(t)
+	other := b.attached()
+	b.configure("10.conflist", plugintest.Conflist("1.1.0", "new", b.plugin("one", "10.0.0.9/24")))
+	b.restart()
+	unknown := ident.New()
+	if _, err := b.Sweep(t.Context(), []string{other.Pod.ID, unknown}); err != nil {
+		t.Fatal(err)
+	}
+	b.dir.Await(t, "GC", 1)
+	if gc := string(b.dir.Calls(t, "GC")[0].Config); strings.Contains(gc, other.Pod.ID) || !strings.Contains(gc, unknown) {
+		t.Errorf("GC got %s", gc)
+	}
+}
+
 func TestStopRefusesAndUndoes(t *testing.T) {
 	t.Parallel()
 	b := newBench(t, func(o *attach.Options) { o.Grace = 400 * time.Millisecond })
@@ -251,7 +289,11 @@ func TestStopGivesUp(t *testing.T) {
 	unblockAdd, unblockDel := b.dir.Block(t, "ADD"), b.dir.Block(t, "DEL")
 	starting := b.background(t.Context(), b.request())
 	b.dir.Await(t, "ADD", 1)
+	begin := time.Now()
 	b.stop()
+	if took := time.Since(begin); took > b.options.DetachTimeout/2 {
+		t.Errorf("the stop took %s", took)
+	}
 	if err := <-starting; err == nil || !strings.Contains(err.Error(), "tried again") {
 		t.Errorf("attach says %v", err)
 	}

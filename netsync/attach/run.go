@@ -16,11 +16,14 @@ func (a *Attachments) Run(ctx context.Context) error {
 	for id, err := range a.ledger.Unreadable() {
 		a.log.WarnContext(ctx, "attachment on record cannot be read, set aside until its pod goes", "pod", id, "error", err)
 	}
-	_, swept := a.swept.Watch()
 	a.retry(ctx)
 	ticker := time.NewTicker(a.options.GCInterval)
 	defer ticker.Stop()
 	for {
+		keep, swept := a.swept.Watch()
+		if keep != nil {
+			a.collect(ctx, keep)
+		}
 		select {
 		case <-ctx.Done():
 			a.drain()
@@ -28,11 +31,6 @@ func (a *Attachments) Run(ctx context.Context) error {
 		case <-swept:
 		case <-ticker.C:
 			a.retry(ctx)
-		}
-		var keep []string
-		keep, swept = a.swept.Watch()
-		if keep != nil {
-			a.collect(ctx, keep)
 		}
 	}
 }

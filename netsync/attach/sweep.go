@@ -54,16 +54,20 @@ func (a *Attachments) discard(ctx context.Context, garbage []*ledger.Entry) []st
 	var removed []string
 	for _, entry := range garbage {
 		group.Go(func() error {
-			id := entry.Pod.ID
+			id, spared := entry.Pod.ID, false
 			_, err := a.operations.join(ctx, id, detaching, func(_, base context.Context) (*ledger.Result, error) {
 				// By now the pod may have been attached anew.
 				if now, err := a.ledger.Get(id); err == nil && !now.Started.Equal(entry.Started) {
+					spared = true
 					return nil, nil
 				}
 				return nil, a.release(base, id)
 			})
 			if err != nil {
 				a.log.WarnContext(ctx, "leftover attachment stays for now", append(podOf(entry.Pod), "error", err)...)
+				return nil
+			}
+			if spared {
 				return nil
 			}
 			mu.Lock()

@@ -36,14 +36,16 @@ type Settings struct {
 
 // Call is one run.
 type Call struct {
-	Plugin      string          `json:"plugin"`
-	Command     string          `json:"command"`
-	ContainerID string          `json:"containerID"`
-	NetNS       string          `json:"netns"`
-	Interface   string          `json:"interface"`
-	Args        string          `json:"args"`
-	TraceParent string          `json:"traceparent"`
-	Config      json.RawMessage `json:"config"`
+	Plugin      string `json:"plugin"`
+	Command     string `json:"command"`
+	ContainerID string `json:"containerID"`
+	NetNS       string `json:"netns"`
+	Interface   string `json:"interface"`
+	Args        string `json:"args"`
+	TraceParent string `json:"traceparent"`
+	// PID is the plugin's process.
+	PID    int             `json:"pid"`
+	Config json.RawMessage `json:"config"`
 }
 
 // Conflist returns a configuration of plugins in one network.
@@ -63,7 +65,7 @@ func behave(ctx context.Context, plugin string, env map[string]string, stdin []b
 	}
 	call := Call{
 		Plugin: plugin, Command: env["CNI_COMMAND"], ContainerID: env["CNI_CONTAINERID"], NetNS: env["CNI_NETNS"],
-		Interface: env["CNI_IFNAME"], Args: env["CNI_ARGS"], TraceParent: env["TRACEPARENT"], Config: stdin,
+		Interface: env["CNI_IFNAME"], Args: env["CNI_ARGS"], TraceParent: env["TRACEPARENT"], PID: os.Getpid(), Config: stdin,
 	}
 	if err := s.record(call); err != nil {
 		return nil, types.NewError(types.ErrIOFailure, err.Error(), "")

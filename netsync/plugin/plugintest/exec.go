@@ -30,6 +30,9 @@ func (e *Exec) FindInPath(name string, paths []string) (string, error) {
 // ExecPlugin behaves as the plugin's process would.
 func (e *Exec) ExecPlugin(ctx context.Context, path string, stdin []byte, environ []string) ([]byte, error) {
 	env := variables(environ)
+	if ctx.Err() != nil { // a process would not be started
+		return nil, &plugin.Error{Plugin: filepath.Base(path), Command: env["CNI_COMMAND"], Cause: ctx.Err()}
+	}
 	out, err := behave(ctx, filepath.Base(path), env, stdin)
 	if err == nil {
 		return out, nil
