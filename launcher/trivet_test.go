@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -113,7 +114,15 @@ func (tr *trivet) behave(member, behaviour string) {
 
 // command prepares a run of the trivet program.
 func (tr *trivet) command(args ...string) *exec.Cmd {
-	return exec.Command(filepath.Join(tr.bin, "trivet"), args...)
+	cmd := exec.Command(filepath.Join(tr.bin, "trivet"), args...)
+	// A test binary that Bazel has linked ignores SIGTERM when it sees its
+	// test's timeout; here it is a program that must not.
+	cmd.Env = slices.DeleteFunc(os.Environ(), func(variable string) bool {
+		return strings.HasPrefix(variable, "TEST_TIMEOUT=")
+	})
+	// Programs built with -race would take a second to exit, for no race.
+	cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=0")
+	return cmd
 }
 
 // start starts the launcher, which is stopped at the end of the test.
@@ -122,8 +131,6 @@ func (tr *trivet) start(edits ...func(*exec.Cmd)) {
 	log, err := os.OpenFile(tr.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	ok(tr.t, err)
 	cmd := tr.command("run", "-c", tr.path)
-	// Programs built with -race would take a second to exit, for no race.
-	cmd.Env = append(os.Environ(), "GORACE=atexit_sleep_ms=0")
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGTERM}
 	for _, edit := range edits {
