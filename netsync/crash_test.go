@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containernetworking/cni/pkg/types"
 	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/netsync/plugin/plugintest"
@@ -99,7 +100,12 @@ func TestKilledAfterResult(t *testing.T) {
 	m.kill()
 	m.start()
 	m.await("both records", func(s *netsyncv1.WatchStatusResponse) bool { return s.GetAttachments() == 2 })
-	resp, err := m.client.Sweep(limit(t), &netsyncv1.SweepRequest{PodIds: []string{kept.GetPod().GetId()}})
+	long := timestamppb.New(time.Now().Add(-time.Hour))
+	resp, err := m.client.Sweep(limit(t), &netsyncv1.SweepRequest{AsOf: long})
+	if err != nil || len(resp.GetRemoved()) != 0 {
+		t.Errorf("a sweep of long ago removed %v, %v", resp.GetRemoved(), err)
+	}
+	resp, err = m.client.Sweep(limit(t), &netsyncv1.SweepRequest{PodIds: []string{kept.GetPod().GetId()}, AsOf: timestamppb.Now()})
 	ok(t, err)
 	if len(resp.GetRemoved()) != 1 || resp.GetRemoved()[0] != lost.GetPod().GetId() {
 		t.Errorf("swept %v", resp.GetRemoved())
@@ -108,10 +114,14 @@ func TestKilledAfterResult(t *testing.T) {
 		t.Errorf("the plugins hold %v", held)
 	}
 	// GC names what is valid.
-	m.dir.Await(t, "GC", 2)
-	if config := string(m.dir.Calls(t, "GC")[0].Config); !strings.Contains(config, kept.GetPod().GetId()) || strings.Contains(config, lost.GetPod().GetId()) {
-		t.Errorf("GC got %s", config)
-	}
+	plugintest.Eventually(t, "GC that knows the pod", func() bool {
+		calls := m.dir.Calls(t, "GC")
+		if len(calls) == 0 {
+			return false
+		}
+		config := string(calls[len(calls)-1].Config)
+		return strings.Contains(config, kept.GetPod().GetId()) && !strings.Contains(config, lost.GetPod().GetId())
+	})
 }
 
 func TestStopLetsFinishThenUndoes(t *testing.T) {
@@ -224,6 +234,10 @@ func TestErrorsOverTheWire(t *testing.T) {
 	}
 	if _, err := m.client.Sweep(limit(t), &netsyncv1.SweepRequest{PodIds: []string{"x/y"}}); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("sweep of a path: %v", err)
+	}
+	bad := &netsyncv1.SweepRequest{AsOf: &timestamppb.Timestamp{Nanos: -1}}
+	if _, err := m.client.Sweep(limit(t), bad); !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "as_of") {
+		t.Errorf("sweep as of no time: %v", err)
 	}
 	m.clean()
 }

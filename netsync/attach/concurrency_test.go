@@ -142,7 +142,7 @@ func TestSweep(t *testing.T) {
 	r := b.request()
 	starting := b.background(t.Context(), r)
 	b.dir.Await(t, "ADD", 5)
-	removed, err := b.Sweep(t.Context(), []string{kept.Pod.ID, ident.New()})
+	removed, err := b.Sweep(t.Context(), []string{kept.Pod.ID, ident.New()}, time.Now())
 	if err != nil || !slices.Equal(removed, []string{lost.Pod.ID}) {
 		t.Errorf("removed %v, %v", removed, err)
 	}
@@ -153,10 +153,13 @@ func TestSweep(t *testing.T) {
 	if n, _ := b.ledger.Count(); n != 2 {
 		t.Errorf("%d entries", n)
 	}
-	if _, err := b.Sweep(t.Context(), []string{"a/b"}); !errdefs.IsInvalidArgument(err) {
+	if _, err := b.Sweep(t.Context(), []string{"a/b"}, time.Now()); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("sweep of a path: %v", err)
 	}
-	if removed, err = b.Sweep(t.Context(), nil); err != nil || len(removed) != 2 {
+	if removed, err := b.Sweep(t.Context(), nil, time.Now().Add(-time.Hour)); err != nil || len(removed) != 0 {
+		t.Errorf("attachments that the runtime could not know: removed %v, %v", removed, err)
+	}
+	if removed, err = b.Sweep(t.Context(), nil, time.Now()); err != nil || len(removed) != 2 {
 		t.Errorf("removed %v, %v", removed, err)
 	}
 	b.clean()
@@ -194,7 +197,7 @@ func TestSweepTakesOrphans(t *testing.T) {
 	if err := <-orphan; !errors.Is(err, context.Canceled) {
 		t.Errorf("the caller gets %v", err)
 	}
-	if removed, err := b.Sweep(t.Context(), nil); err != nil || len(removed) != 1 {
+	if removed, err := b.Sweep(t.Context(), nil, time.Now()); err != nil || len(removed) != 1 {
 		t.Errorf("removed %v, %v", removed, err)
 	}
 	b.clean()
@@ -205,7 +208,7 @@ func TestSweepTriesAgain(t *testing.T) {
 	b := newBench(t, func(o *attach.Options) { o.GCInterval = 10 * time.Millisecond })
 	b.attached()
 	mend := b.dir.Fail(t, "DEL", types.NewError(100, "busy", ""))
-	if removed, err := b.Sweep(t.Context(), nil); err != nil || len(removed) != 0 {
+	if removed, err := b.Sweep(t.Context(), nil, time.Now()); err != nil || len(removed) != 0 {
 		t.Errorf("removed %v, %v", removed, err)
 	}
 	mend()
@@ -221,7 +224,7 @@ func TestGCIsAlone(t *testing.T) {
 	unblockAdd := b.dir.Block(t, "ADD")
 	starting := b.background(t.Context(), b.request())
 	b.dir.Await(t, "ADD", 3)
-	if _, err := b.Sweep(t.Context(), []string{r.Pod.ID}); err != nil {
+	if _, err := b.Sweep(t.Context(), []string{r.Pod.ID}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	b.dir.Block(t, "GC")
@@ -253,7 +256,7 @@ func TestGCKeepsToItsNetwork(t *testing.T) {
 	b.configure("10.conflist", plugintest.Conflist("1.1.0", "new", b.plugin("one", "10.0.0.9/24")))
 	b.restart()
 	unknown := ident.New()
-	if _, err := b.Sweep(t.Context(), []string{other.Pod.ID, unknown}); err != nil {
+	if _, err := b.Sweep(t.Context(), []string{other.Pod.ID, unknown}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	b.dir.Await(t, "GC", 1)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -15,10 +16,10 @@ import (
 const sweepers = 8
 
 // Sweep tears down every attachment of a pod that is not in podIDs and
-// returns those that are gone. Attachments that begin after the call are not
-// touched, and none that somebody waits for. What cannot be torn down is
-// logged and tried again. Errors: ErrInvalidArgument.
-func (a *Attachments) Sweep(ctx context.Context, podIDs []string) ([]string, error) {
+// returns those that are gone. podIDs are all pods as of a time: attachments
+// that began later are not touched, and none that somebody waits for. What
+// cannot be torn down is logged and tried again. Errors: ErrInvalidArgument.
+func (a *Attachments) Sweep(ctx context.Context, podIDs []string, asOf time.Time) ([]string, error) {
 	for _, id := range podIDs {
 		if err := ident.Check("pod id", id); err != nil {
 			return nil, err
@@ -32,7 +33,7 @@ func (a *Attachments) Sweep(ctx context.Context, podIDs []string) ([]string, err
 	}
 	var garbage []*ledger.Entry
 	for _, entry := range a.ledger.List() {
-		if leftover(entry.Pod.ID) {
+		if !entry.Started.After(asOf) && leftover(entry.Pod.ID) {
 			garbage = append(garbage, entry)
 		}
 	}

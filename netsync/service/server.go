@@ -6,6 +6,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -76,7 +77,14 @@ func (s *Server) Check(ctx context.Context, req *netsyncv1.CheckRequest) (*netsy
 // Sweep tears down the attachments of pods that do not exist. Called by the
 // runtime after its recovery; idempotent.
 func (s *Server) Sweep(ctx context.Context, req *netsyncv1.SweepRequest) (*netsyncv1.SweepResponse, error) {
-	removed, err := s.attachments.Sweep(ctx, req.GetPodIds())
+	asOf := time.Now()
+	if stamp := req.GetAsOf(); stamp != nil {
+		if err := stamp.CheckValid(); err != nil {
+			return nil, fmt.Errorf("as_of: %w: %w", err, errdefs.ErrInvalidArgument)
+		}
+		asOf = stamp.AsTime()
+	}
+	removed, err := s.attachments.Sweep(ctx, req.GetPodIds(), asOf)
 	if err != nil {
 		return nil, err
 	}
