@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"reflect"
+	"strings"
 	"time"
 )
 
@@ -24,4 +26,23 @@ func (d *Duration) UnmarshalText(text []byte) error {
 	}
 	*d = Duration(parsed)
 	return nil
+}
+
+// isDuration tells whether the dotted key is that of a Duration.
+func isDuration(key string) bool {
+	at := reflect.TypeFor[Config]()
+	for part := range strings.SplitSeq(key, ".") {
+		if at.Kind() != reflect.Struct {
+			return false
+		}
+		field, ok := at.FieldByNameFunc(func(name string) bool {
+			field, _ := at.FieldByName(name)
+			return strings.EqualFold(field.Tag.Get("toml"), part)
+		})
+		if !ok {
+			return false
+		}
+		at = field.Type
+	}
+	return at == reflect.TypeFor[Duration]()
 }

@@ -43,8 +43,14 @@ func Parse(name string, text []byte) (*Config, error) {
 	if len(cfg.Runtime.Handlers) == 0 {
 		cfg.Runtime.Handlers = defaults
 	}
-	if problems := cfg.validate(); len(problems) > 0 {
-		return nil, locate(name, text, problems)
+	keys := scan(text)
+	// The decoder would take 30 for 30 nanoseconds, which nobody means.
+	problems := keys.numericDurations()
+	if len(problems) == 0 {
+		problems = cfg.validate()
+	}
+	if len(problems) > 0 {
+		return nil, keys.locate(name, problems)
 	}
 	return cfg, nil
 }
@@ -70,18 +76,4 @@ func describe(name string, err error) error {
 		return fmt.Errorf("%s:%d: %s%s", name, row, key, strings.TrimPrefix(decode.Error(), "toml: "))
 	}
 	return fmt.Errorf("%s: %w", name, err)
-}
-
-// locate adds the line of each problem's key.
-func locate(name string, text []byte, problems []problem) error {
-	lines := keyLines(text)
-	var all []error
-	for _, p := range problems {
-		if line, ok := lines[p.key]; ok {
-			all = append(all, fmt.Errorf("%s:%d: %s: %s", name, line, p.key, p.text))
-		} else {
-			all = append(all, fmt.Errorf("%s: %s: %s", name, p.key, p.text))
-		}
-	}
-	return errors.Join(all...)
 }

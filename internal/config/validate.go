@@ -2,8 +2,12 @@ package config
 
 import (
 	"fmt"
+	"maps"
+	"net"
+	"net/netip"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -33,9 +37,14 @@ func (c *checker) absoluteIfSet(key, path string) {
 }
 
 func (c *checker) oneOf(key, value string, allowed ...string) {
-	if !slices.Contains(allowed, value) {
-		c.add(key, "%q is none of %s", value, strings.Join(allowed, ", "))
+	if slices.Contains(allowed, value) {
+		return
 	}
+	if allowed[0] == "" {
+		c.add(key, "%q is none of %s, and not empty", value, strings.Join(allowed[1:], ", "))
+		return
+	}
+	c.add(key, "%q is none of %s", value, strings.Join(allowed, ", "))
 }
 
 func (c *checker) positive(key string, d Duration) {
@@ -50,6 +59,14 @@ func (c *checker) notNegative(key string, n int) {
 	}
 }
 
+func (c *checker) globs(key string, globs []string) {
+	for _, glob := range globs {
+		if _, err := filepath.Match(glob, ""); err != nil {
+			c.add(key, "%q is not a glob", glob)
+		}
+	}
+}
+
 // validate returns every mistake, in the order of the file's sections.
 func (c *Config) validate() []problem {
 	check := &checker{}
@@ -60,9 +77,7 @@ func (c *Config) validate() []problem {
 	check.absolute("state", c.State)
 	check.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	check.oneOf("log.format", c.Log.Format, "text", "json")
-	if c.Tracing.SampleRatio < 0 || c.Tracing.SampleRatio > 1 {
-		check.add("tracing.sample_ratio", "%v is not between 0 and 1", c.Tracing.SampleRatio)
-	}
+	c.Tracing.validate(check)
 	c.Launcher.validate(check)
 	c.Containerd.validate(check)
 	c.Runtime.validate(check)
@@ -70,6 +85,18 @@ func (c *Config) validate() []problem {
 	c.Streamer.validate(check)
 	c.CNI.validate(check)
 	return check.problems
+}
+
+func (t *Tracing) validate(check *checker) {
+	if t.Endpoint != "" {
+		host, port, err := net.SplitHostPort(t.Endpoint)
+		if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil || host == "" {
+			check.add("tracing.endpoint", "%q is not host:port", t.Endpoint)
+		}
+	}
+	if !(t.SampleRatio >= 0 && t.SampleRatio <= 1) { // so that NaN is refused, too
+		check.add("tracing.sample_ratio", "%v is not between 0 and 1", t.SampleRatio)
+	}
 }
 
 func (l *Launcher) validate(check *checker) {
@@ -116,7 +143,8 @@ func (r *Runtime) validate(check *checker) {
 	} else {
 		check.oneOf("runtime.unset_seccomp_profile", profile, "", "unconfined", "runtime/default")
 	}
-	for name, h := range r.Handlers {
+	for _, name := range slices.Sorted(maps.Keys(r.Handlers)) {
+		h := r.Handlers[name]
 		h.validate(check, "runtime.runtimes."+name)
 	}
 }
@@ -129,15 +157,8 @@ func (h *Handler) validate(check *checker, key string) {
 	check.absoluteIfSet(key+".base_runtime_spec", h.BaseRuntimeSpec)
 	check.absoluteIfSet(key+".cni_conf_dir", h.CNIConfDir)
 	check.notNegative(key+".cni_max_conf_num", h.CNIMaxConfNum)
-	for field, globs := range map[string][]string{
-		"pod_annotations": h.PodAnnotations, "container_annotations": h.ContainerAnnotations,
-	} {
-		for _, glob := range globs {
-			if _, err := filepath.Match(glob, ""); err != nil {
-				check.add(key+"."+field, "%q is not a glob", glob)
-			}
-		}
-	}
+	check.globs(key+".pod_annotations", h.PodAnnotations)
+	check.globs(key+".container_annotations", h.ContainerAnnotations)
 }
 
 func (i *Image) validate(check *checker) {
@@ -159,22 +180,42 @@ func (i *Image) validate(check *checker) {
 
 func (s *Streamer) validate(check *checker) {
 	check.absoluteIfSet("streamer.socket", s.Socket)
+	if _, err := netip.ParseAddr(s.Address); err != nil && s.Address != "localhost" {
+		// A name or nothing at all would listen where nobody expects it.
+		check.add("streamer.stream_server_address", "%q is not an IP address", s.Address)
+	}
 	if s.Port < 0 || s.Port > 65535 {
 		check.add("streamer.stream_server_port", "%d is not a port", s.Port)
 	}
 	check.positive("streamer.stream_idle_timeout", s.IdleTimeout)
-	if (s.TLSCert == "") != (s.TLSKey == "") {
-		check.add("streamer.tls_cert_file", "tls_cert_file and tls_key_file must be set together")
-	}
-	check.absoluteIfSet("streamer.tls_cert_file", s.TLSCert)
-	check.absoluteIfSet("streamer.tls_key_file", s.TLSKey)
-	check.absoluteIfSet("streamer.tls_client_ca_file", s.TLSClientCA)
+	s.validateTLS(check)
 	if s.ExecSyncOutputLimit < 1 {
 		check.add("streamer.exec_sync_output_limit", "%d is less than 1", s.ExecSyncOutputLimit)
 	}
 	check.positive("streamer.drain_exec_sync_io_timeout", s.ExecSyncDrain)
 	if s.PipeSize < 4096 {
 		check.add("streamer.pipe_size", "%d is less than a page, 4096", s.PipeSize)
+	}
+}
+
+// validateTLS also refuses files that plain HTTP would silently not use: who
+// sets a client CA believes that clients are checked.
+func (s *Streamer) validateTLS(check *checker) {
+	if s.TLSCert != "" && s.TLSKey == "" {
+		check.add("streamer.tls_cert_file", "is set without tls_key_file")
+	}
+	if s.TLSKey != "" && s.TLSCert == "" {
+		check.add("streamer.tls_key_file", "is set without tls_cert_file")
+	}
+	for _, file := range []struct{ key, path string }{
+		{"streamer.tls_cert_file", s.TLSCert},
+		{"streamer.tls_key_file", s.TLSKey},
+		{"streamer.tls_client_ca_file", s.TLSClientCA},
+	} {
+		check.absoluteIfSet(file.key, file.path)
+		if file.path != "" && !s.EnableTLS {
+			check.add(file.key, "is set but enable_tls_streaming is not")
+		}
 	}
 }
 

@@ -1,0 +1,165 @@
+package config_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/trivet-cri/trivet/internal/config"
+)
+
+// Each mistake is alone in its file, and the message must lead to it: the
+// file's name, the line, the dotted key, and what is wrong.
+func TestEveryRuleNamesFileLineAndKey(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ table, line, want string }{
+		{"", `version = 2`, `version: 2 is not 1, the version that this program reads`},
+		{"", `root = "data"`, `root: "data" is not an absolute path`},
+		{"", `root = ""`, `root: "" is not an absolute path`},
+		{"", `state = "run"`, `state: "run" is not an absolute path`},
+		{"log", `level = "loud"`, `log.level: "loud" is none of debug, info, warn, error`},
+		{"log", `format = "xml"`, `log.format: "xml" is none of text, json`},
+		{"tracing", `endpoint = "http://collector:4317"`, `tracing.endpoint: "http://collector:4317" is not host:port`},
+		{"tracing", `endpoint = "collector"`, `tracing.endpoint: "collector" is not host:port`},
+		{"tracing", `endpoint = ":4317"`, `tracing.endpoint: ":4317" is not host:port`},
+		{"tracing", `endpoint = "collector:70000"`, `tracing.endpoint: "collector:70000" is not host:port`},
+		{"tracing", `sample_ratio = 1.5`, `tracing.sample_ratio: 1.5 is not between 0 and 1`},
+		{"tracing", `sample_ratio = -0.1`, `tracing.sample_ratio: -0.1 is not between 0 and 1`},
+		{"tracing", `sample_ratio = nan`, `tracing.sample_ratio: NaN is not between 0 and 1`},
+		{"launcher", `socket = "x.sock"`, `launcher.socket: "x.sock" is not an absolute path`},
+		{"launcher", `bin_dir = "bin"`, `launcher.bin_dir: "bin" is not an absolute path`},
+		{"launcher", `critical = ["netsync", "kubelet"]`, `launcher.critical: "kubelet" is none of netsync, streamer, runtime`},
+		{"launcher", `start_timeout = "0s"`, `launcher.start_timeout: 0s is not a positive duration`},
+		{"launcher", `stop_timeout = "-1s"`, `launcher.stop_timeout: -1s is not a positive duration`},
+		{"launcher", `health_interval = "0s"`, `launcher.health_interval: 0s is not a positive duration`},
+		{"launcher", `health_timeout = "0s"`, `launcher.health_timeout: 0s is not a positive duration`},
+		{"launcher", `health_threshold = 0`, `launcher.health_threshold: 0 is less than 1`},
+		{"launcher", `backoff_min = "0s"`, `launcher.backoff_min: 0s is not a positive duration`},
+		{"launcher", `backoff_max = "1ms"`, `launcher.backoff_max: 1ms is less than backoff_min, 100ms`},
+		{"launcher", `backoff_reset = "0s"`, `launcher.backoff_reset: 0s is not a positive duration`},
+		{"containerd", `socket = ""`, `containerd.socket: "" is not an absolute path`},
+		{"containerd", `namespace = ""`, `containerd.namespace: is empty`},
+		{"containerd", `connect_timeout = "0s"`, `containerd.connect_timeout: 0s is not a positive duration`},
+		{"containerd", `request_timeout = "0s"`, `containerd.request_timeout: 0s is not a positive duration`},
+		{"runtime", `socket = "trivet.sock"`, `runtime.socket: "trivet.sock" is not an absolute path`},
+		{"runtime", `default_runtime_name = "kata"`, `runtime.default_runtime_name: "kata" is not in runtime.runtimes`},
+		{"runtime", `cgroup_driver = "cgroup"`, `runtime.cgroup_driver: "cgroup" is none of cgroupfs, systemd, and not empty`},
+		{"runtime", `stop_timeout = "0s"`, `runtime.stop_timeout: 0s is not a positive duration`},
+		{"runtime", `create_timeout = "0s"`, `runtime.create_timeout: 0s is not a positive duration`},
+		{"runtime", `drain_timeout = "0s"`, `runtime.drain_timeout: 0s is not a positive duration`},
+		{"runtime", `unset_seccomp_profile = "strict"`, `runtime.unset_seccomp_profile: "strict" is none of unconfined, runtime/default, and not empty`},
+		{"runtime", `unset_seccomp_profile = "localhost/a.json"`, `runtime.unset_seccomp_profile: "a.json" is not an absolute path`},
+		{"runtime.runtimes.runc", `runtime_type = ""`, `runtime.runtimes.runc.runtime_type: is empty`},
+		{"runtime.runtimes.runc", `runtime_path = "shim"`, `runtime.runtimes.runc.runtime_path: "shim" is not an absolute path`},
+		{"runtime.runtimes.runc", `base_runtime_spec = "b.json"`, `runtime.runtimes.runc.base_runtime_spec: "b.json" is not an absolute path`},
+		{"runtime.runtimes.runc", `cni_conf_dir = "net.d"`, `runtime.runtimes.runc.cni_conf_dir: "net.d" is not an absolute path`},
+		{"runtime.runtimes.runc", `cni_max_conf_num = -1`, `runtime.runtimes.runc.cni_max_conf_num: -1 is negative`},
+		{"runtime.runtimes.runc", `pod_annotations = ["a/*", "["]`, `runtime.runtimes.runc.pod_annotations: "[" is not a glob`},
+		{"runtime.runtimes.runc", `container_annotations = ["["]`, `runtime.runtimes.runc.container_annotations: "[" is not a glob`},
+		{"image", `snapshotter = ""`, `image.snapshotter: is empty`},
+		{"image", `config_path = "/etc/certs.d:certs.d"`, `image.config_path: "certs.d" is not an absolute path`},
+		{"image", `pause_image = ""`, `image.pause_image: is empty`},
+		{"image", `image_pull_progress_timeout = "-1s"`, `image.image_pull_progress_timeout: -1s is negative`},
+		{"image", `max_concurrent_downloads = -1`, `image.max_concurrent_downloads: -1 is negative`},
+		{"image", `stats_collect_period = "0s"`, `image.stats_collect_period: 0s is not a positive duration`},
+		{"streamer", `socket = "s"`, `streamer.socket: "s" is not an absolute path`},
+		{"streamer", `stream_server_address = ""`, `streamer.stream_server_address: "" is not an IP address`},
+		{"streamer", `stream_server_address = "node.example"`, `streamer.stream_server_address: "node.example" is not an IP address`},
+		{"streamer", `stream_server_port = -1`, `streamer.stream_server_port: -1 is not a port`},
+		{"streamer", `stream_server_port = 65536`, `streamer.stream_server_port: 65536 is not a port`},
+		{"streamer", `stream_idle_timeout = "0s"`, `streamer.stream_idle_timeout: 0s is not a positive duration`},
+		{"streamer", `tls_client_ca_file = "/ca.pem"`, `streamer.tls_client_ca_file: is set but enable_tls_streaming is not`},
+		{"streamer", `exec_sync_output_limit = 0`, `streamer.exec_sync_output_limit: 0 is less than 1`},
+		{"streamer", `drain_exec_sync_io_timeout = "0s"`, `streamer.drain_exec_sync_io_timeout: 0s is not a positive duration`},
+		{"streamer", `pipe_size = 4095`, `streamer.pipe_size: 4095 is less than a page, 4096`},
+		{"cni", `socket = "n"`, `cni.socket: "n" is not an absolute path`},
+		{"cni", `conf_dir = ""`, `cni.conf_dir: "" is not an absolute path`},
+		{"cni", `bin_dirs = []`, `cni.bin_dirs: is empty`},
+		{"cni", `bin_dirs = ["/opt/cni/bin", "bin"]`, `cni.bin_dirs: "bin" is not an absolute path`},
+		{"cni", `cache_dir = "cache"`, `cni.cache_dir: "cache" is not an absolute path`},
+		{"cni", `conf_template = "t"`, `cni.conf_template: "t" is not an absolute path`},
+		{"cni", `max_conf_num = -1`, `cni.max_conf_num: -1 is negative`},
+		{"cni", `ip_pref = "ipv5"`, `cni.ip_pref: "ipv5" is none of ipv4, ipv6, cni`},
+		{"cni", `attach_timeout = "0s"`, `cni.attach_timeout: 0s is not a positive duration`},
+		{"cni", `detach_timeout = "0s"`, `cni.detach_timeout: 0s is not a positive duration`},
+		{"cni", `poll_interval = "0s"`, `cni.poll_interval: 0s is not a positive duration`},
+		{"cni", `status_timeout = "0s"`, `cni.status_timeout: 0s is not a positive duration`},
+		{"cni", `gc_interval = "0s"`, `cni.gc_interval: 0s is not a positive duration`},
+		{"cni", `max_concurrency = -1`, `cni.max_concurrency: -1 is negative`},
+	} {
+		t.Run(c.table+" "+c.line, func(t *testing.T) {
+			t.Parallel()
+			text, line := c.line, 2
+			if c.table != "" {
+				text, line = "["+c.table+"]\n"+withType(c.table, c.line), 3
+			}
+			want := fmt.Sprintf("/etc/x.toml:%d: %s", line, c.want)
+			cfg, err := config.Parse("/etc/x.toml", []byte("\n"+text+"\n"))
+			if err == nil || err.Error() != want {
+				t.Errorf("error is  %v\nwant      %s", err, want)
+			}
+			if cfg != nil {
+				t.Error("a bad file gave a configuration")
+			}
+		})
+	}
+}
+
+// withType completes the table of a handler, below the line under test.
+func withType(table, line string) string {
+	if strings.HasPrefix(table, "runtime.runtimes.") && !strings.HasPrefix(line, "runtime_type") {
+		return line + "\nruntime_type = 'io.containerd.runc.v2'"
+	}
+	return line
+}
+
+func TestMistakesOfSeveralKeys(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ text, want string }{
+		"all of them, in the order of the sections": {
+			"[cni]\nconf_dir = 'x'\n[log]\nlevel = 'loud'\n",
+			"f:4: log.level: \"loud\" is none of debug, info, warn, error\nf:2: cni.conf_dir: \"x\" is not an absolute path",
+		},
+		"a missing key has the line of its table": {
+			"\n\n[runtime.runtimes.runc]\nruntime_path = '/x'\n",
+			"f:3: runtime.runtimes.runc.runtime_type: is empty",
+		},
+		"a default that another key makes wrong": {
+			"[launcher]\nbackoff_min = '1m'\n",
+			"f:1: launcher.backoff_max: 30s is less than backoff_min, 1m0s",
+		},
+		"the default handler was replaced": {
+			"[runtime]\n[runtime.runtimes.kata]\nruntime_type = 'io.containerd.kata.v2'\n",
+			"f:1: runtime.default_runtime_name: \"runc\" is not in runtime.runtimes",
+		},
+		"handlers in the order of their names": {
+			"[runtime.runtimes.runc]\nruntime_type=''\n[runtime.runtimes.b]\n[runtime.runtimes.a]\n",
+			"f:4: runtime.runtimes.a.runtime_type: is empty\nf:3: runtime.runtimes.b.runtime_type: is empty\nf:2: runtime.runtimes.runc.runtime_type: is empty",
+		},
+		"a certificate without a key": {
+			"[streamer]\nenable_tls_streaming = true\ntls_cert_file = '/c.pem'\n",
+			"f:3: streamer.tls_cert_file: is set without tls_key_file",
+		},
+		"a key without a certificate": {
+			"[streamer]\nenable_tls_streaming = true\ntls_key_file = '/k.pem'\n",
+			"f:3: streamer.tls_key_file: is set without tls_cert_file",
+		},
+		"files for TLS that is off": {
+			"[streamer]\ntls_key_file = '/k.pem'\ntls_cert_file = '/c.pem'\n",
+			"f:3: streamer.tls_cert_file: is set but enable_tls_streaming is not\nf:2: streamer.tls_key_file: is set but enable_tls_streaming is not",
+		},
+		"dotted key":         {"cni.conf_dir = 'x'", "f:1: cni.conf_dir: \"x\" is not an absolute path"},
+		"inline table":       {"\nlog = { level = 'loud' }", "f:2: log.level: \"loud\" is none of debug, info, warn, error"},
+		"key in other case":  {"[CNI]\nConf_Dir = 'x'", "f:2: cni.conf_dir: \"x\" is not an absolute path"},
+		"quoted with a dot":  {"[runtime.runtimes.runc]\nruntime_type='x'\n[runtime.runtimes.'a.b']\nruntime_type = ''", "f:4: runtime.runtimes.a.b.runtime_type: is empty"},
+		"a file with an eol": {"[log]\r\nlevel = 'loud'\r\n", "f:2: log.level: \"loud\" is none of debug, info, warn, error"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, err := config.Parse("f", []byte(c.text))
+			if err == nil || err.Error() != c.want {
+				t.Errorf("error is\n%v\nwant\n%s", err, c.want)
+			}
+		})
+	}
+}
