@@ -130,10 +130,8 @@ func run(ctx context.Context, env member.Env) (err error) {
 	group.Go(func() error { return images.Run(background) })
 	group.Go(func() error { return containers.Watch(background) })
 	group.Go(func() error { return health.Run(background) })
-	group.Go(func() error {
-		pods.Verify(background)
-		return sweep(background, pods, containers, env)
-	})
+	group.Go(func() error { pods.Verify(background); return nil })
+	group.Go(func() error { return sweep(background, pods, containers, env) })
 	group.Go(func() error {
 		defer stop()
 		defer containers.Close()

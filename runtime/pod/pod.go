@@ -76,6 +76,10 @@ func newPod(id string, record *recordv1.Pod, cfg *runtimeapi.PodSandboxConfig, h
 // State is the pod's state as it is now.
 func (p *Pod) State() State { return *p.state.Load() }
 
+// SharesPID tells whether the pod has a pause container whose PID namespace is
+// its containers'. Its process is not known yet right after a recovery.
+func (p *Pod) SharesPID() bool { return p.record.GetPause() }
+
 // publish makes a new state; only who has the turn, or who is alone with the
 // pod, calls it.
 func (p *Pod) publish(change func(*State)) {

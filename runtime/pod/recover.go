@@ -70,38 +70,59 @@ func (s *Service) revive(r engine.PodRecord) (*Pod, error) {
 	}
 	request, _ := s.namespaceRequest(r.ID, cfg)
 	whole := (paths.Net != "") == request.Net && (paths.IPC != "") == request.IPC && (paths.UTS != "") == request.UTS
-	pinned := request.Net || request.IPC || request.UTS || len(request.UIDs) > 0
 	exists, err := s.Files.Exists(r.ID)
 	if err != nil {
 		return nil, err
 	}
 	p.Namespaces = spec.Namespaces{Network: paths.Net, IPC: paths.IPC, UTS: paths.UTS, User: paths.User}
-	ready := exists && r.Record.GetBootId() == s.BootID && (!pinned || alive && whole)
+	ready := exists && r.Record.GetBootId() == s.BootID && (!pinned(request) || alive && whole)
 	p.publish(func(st *State) { st.Ready = ready })
 	return p, nil
 }
 
+// verifyPause is the pause between two rounds of Verify.
+const verifyPause = time.Second
+
 // Verify looks for the pause containers of recovered pods, which takes a call
-// to a shim each: pods are served meanwhile as their records say.
+// to a shim each: pods are served meanwhile as their records say, but take no
+// containers that want their PID namespace. It returns when all have been
+// found, or with ctx.
 func (s *Service) Verify(ctx context.Context) {
-	for _, p := range s.All() {
-		if !p.record.GetPause() || !p.State().Ready {
-			continue
+	for {
+		open := false
+		for _, p := range s.All() {
+			if err := s.verify(ctx, p); err != nil && ctx.Err() == nil {
+				open = true
+				s.logger(p.ID, p.Config).WarnContext(ctx, "pause container could not be looked at", "error", err)
+			}
 		}
-		pid, err := s.Pauses.PID(ctx, p.ID)
-		if err != nil && !errdefs.IsNotFound(err) {
-			s.logger(p.ID, p.Config).WarnContext(ctx, "pause container could not be looked at", "error", err)
-			continue
-		}
-		if p.take(ctx) != nil {
+		if !open {
 			return
 		}
-		p.publish(func(st *State) {
-			st.PausePID = pid
-			st.Ready = st.Ready && pid != 0
-		})
-		p.give()
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(verifyPause):
+		}
 	}
+}
+
+func (s *Service) verify(ctx context.Context, p *Pod) error {
+	if !p.record.GetPause() || !p.State().Ready || p.State().PausePID != 0 {
+		return nil
+	}
+	pid, err := s.Pauses.PID(ctx, p.ID)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return err
+	}
+	if err := p.take(ctx); err != nil {
+		return err
+	}
+	defer p.give()
+	if p.State().Ready { // else it has been stopped meanwhile
+		p.publish(func(st *State) { st.Ready, st.PausePID = pid != 0, pid })
+	}
+	return nil
 }
 
 // Sweep removes what pods that do not exist have left: namespaces, files and

@@ -3,6 +3,7 @@ package pod
 import (
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -31,6 +32,10 @@ func (s *Service) check(cfg *runtimeapi.PodSandboxConfig, handlerName string) (c
 	}
 	if err := spec.CheckCgroupParent(cfg.GetLinux().GetCgroupParent(), s.Systemd); err != nil {
 		return config.Handler{}, err
+	}
+	if request, _ := s.namespaceRequest("", cfg); !pinned(request) && len(request.Sysctls) > 0 {
+		keys := slices.Sorted(maps.Keys(request.Sysctls))
+		return config.Handler{}, invalid("linux.sysctls", strings.Join(keys, ", "), "would change the host: the pod has no namespace of its own")
 	}
 	options := cfg.GetLinux().GetSecurityContext().GetNamespaceOptions()
 	for _, f := range []struct {
@@ -73,7 +78,9 @@ func (s *Service) namespaceRequest(id string, cfg *runtimeapi.PodSandboxConfig) 
 	deferred = request
 	request.Sysctls, deferred.Sysctls = make(map[string]string), make(map[string]string)
 	for key, value := range cfg.GetLinux().GetSysctls() {
-		if perInterface(key) {
+		// Without a network of its own a pod has none to wait for: the request
+		// is then refused for the key.
+		if own && perInterface(key) {
 			deferred.Sysctls[key] = value
 		} else {
 			request.Sysctls[key] = value
@@ -81,6 +88,9 @@ func (s *Service) namespaceRequest(id string, cfg *runtimeapi.PodSandboxConfig) 
 	}
 	return request, deferred
 }
+
+// pinned tells whether there is any namespace to make.
+func pinned(r namespaces.Request) bool { return r.Net || r.IPC || r.UTS || len(r.UIDs) > 0 }
 
 // perInterface tells whether a sysctl is of one network interface, which the
 // network may only bring along: net.ipv4.conf.eth0.rp_filter.

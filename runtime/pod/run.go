@@ -32,12 +32,20 @@ func (s *Service) Run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 		return nil, err
 	}
 	key := keyOf(cfg.GetMetadata())
-	return operation.Do(ctx, s.operations, key, "run pod "+key, s.Config.CreateTimeout.Std(), func(ctx context.Context) (*Pod, error) {
+	p, err := operation.Do(ctx, s.operations, key, "run pod "+key, s.Config.CreateTimeout.Std(), func(ctx context.Context) (*Pod, error) {
 		if p, err := s.existing(key, cfg, handlerName); p != nil || err != nil {
 			return p, err
 		}
 		return s.run(ctx, cfg, handlerName, handler)
 	})
+	if err != nil {
+		return nil, err
+	}
+	// The start that was joined may have been asked for otherwise.
+	if !p.same(cfg, handlerName) {
+		return nil, p.taken()
+	}
+	return p, nil
 }
 
 // existing is the pod that an earlier call with the same metadata has made.
@@ -49,10 +57,19 @@ func (s *Service) existing(key string, cfg *runtimeapi.PodSandboxConfig, handler
 	if !ok {
 		return nil, nil
 	}
-	if p.State().Ready && p.HandlerName == handlerName && proto.Equal(p.Config, cfg) {
+	if p.State().Ready && p.same(cfg, handlerName) {
 		return p, nil
 	}
-	return nil, fmt.Errorf("pod %s exists, with id %s, and was run otherwise or has ended: %w", key, id, errdefs.ErrAlreadyExists)
+	return nil, p.taken()
+}
+
+// same tells whether the pod is what a request asks for.
+func (p *Pod) same(cfg *runtimeapi.PodSandboxConfig, handlerName string) bool {
+	return p.HandlerName == handlerName && proto.Equal(p.Config, cfg)
+}
+
+func (p *Pod) taken() error {
+	return fmt.Errorf("pod %s exists, with id %s, and was run otherwise or has ended: %w", p.key, p.ID, errdefs.ErrAlreadyExists)
 }
 
 func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handlerName string, handler config.Handler) (_ *Pod, err error) {
@@ -60,7 +77,11 @@ func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 	if err != nil {
 		return nil, err
 	}
-	defer s.begin(p.ID)()
+	if err := p.take(ctx); err != nil {
+		return nil, err
+	}
+	defer p.give()
+	defer s.begin(p)()
 	var made undo.Stack
 	defer func() {
 		if undone := made.Run(ctx, undoLimit); undone != nil {
@@ -127,15 +148,17 @@ func (s *Service) blank(cfg *runtimeapi.PodSandboxConfig, handlerName string, ha
 // connect makes the namespaces and attaches the pod to its network.
 func (s *Service) connect(ctx context.Context, p *Pod) error {
 	request, deferred := s.namespaceRequest(p.ID, p.Config)
-	paths, err := s.Pins.Create(ctx, request)
-	if err != nil {
-		return err
+	if pinned(request) { // else the pod has all of the host's
+		paths, err := s.Pins.Create(ctx, request)
+		if err != nil {
+			return err
+		}
+		p.Namespaces = spec.Namespaces{Network: paths.Net, IPC: paths.IPC, UTS: paths.UTS, User: paths.User}
 	}
-	p.Namespaces = spec.Namespaces{Network: paths.Net, IPC: paths.IPC, UTS: paths.UTS, User: paths.User}
 	if hostNetwork(p.Config) {
 		return nil
 	}
-	attachment, err := s.Network.Attach(ctx, p.ID, p.Config, paths.Net, p.Handler.CNIConfDir)
+	attachment, err := s.Network.Attach(ctx, p.ID, p.Config, p.Namespaces.Network, p.Handler.CNIConfDir)
 	if err != nil {
 		return err
 	}
@@ -158,16 +181,16 @@ func (s *Service) writeFiles(ctx context.Context, p *Pod) error {
 	return nil
 }
 
-// begin protects a pod that is not in the catalog yet from the sweep, until
-// the returned function is called.
-func (s *Service) begin(id string) (end func()) {
+// begin protects a pod that is not in the catalog yet from the sweep, and
+// lets PauseExited find it, until the returned function is called.
+func (s *Service) begin(p *Pod) (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.starting[id] = true
+	s.starting[p.ID] = p
 	return func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		delete(s.starting, id)
+		delete(s.starting, p.ID)
 	}
 }
 

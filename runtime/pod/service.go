@@ -67,7 +67,7 @@ type Service struct {
 	mu          sync.Mutex
 	quarantined map[string]error  // records that cannot be read, by id
 	byKey       map[string]string // ids by metadata
-	starting    map[string]bool   // ids of pods that are not in the catalog yet
+	starting    map[string]*Pod   // those that are not in the catalog yet
 }
 
 // Deps are what a service is made of.
@@ -90,7 +90,7 @@ const undoLimit = time.Minute
 func New(deps Deps) *Service {
 	return &Service{
 		Deps: deps, pods: catalog.New[*Pod]("pod"), operations: operation.New(),
-		quarantined: make(map[string]error), byKey: make(map[string]string), starting: make(map[string]bool),
+		quarantined: make(map[string]error), byKey: make(map[string]string), starting: make(map[string]*Pod),
 	}
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 
-	"github.com/containerd/errdefs"
-
 	"github.com/trivet-cri/trivet/internal/telemetry"
 )
 
@@ -99,17 +97,22 @@ func (s *Service) RemoveQuarantined(ctx context.Context, id string) (bool, error
 }
 
 // PauseExited marks a pod whose pause container has ended as not ready. It
-// tells whether id is a pod's.
+// tells whether id, which must be whole, is a pod's. A pod that is starting is
+// marked once it has started.
 func (s *Service) PauseExited(ctx context.Context, id string) bool {
-	p, err := s.pods.Get(id)
-	if errdefs.IsNotFound(err) {
-		return false
+	s.mu.Lock()
+	p := s.starting[id]
+	s.mu.Unlock()
+	if p == nil {
+		if p = s.All()[id]; p == nil {
+			return false
+		}
 	}
-	if err != nil || p.take(ctx) != nil {
+	if p.take(ctx) != nil {
 		return true
 	}
 	defer p.give()
-	if p.State().Ready {
+	if p.State().Ready && p.record.GetPause() {
 		s.logger(p.ID, p.Config).WarnContext(ctx, "the pod's pause container has ended: the pod is not ready any more")
 		p.publish(func(st *State) { st.Ready, st.PausePID = false, 0 })
 	}
