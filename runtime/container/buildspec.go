@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/selinux/go-selinux/label"
+	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -64,7 +65,11 @@ func (s *Service) namespaces(p *pod.Pod, cfg *runtimeapi.ContainerConfig) (spec.
 	options := cfg.GetLinux().GetSecurityContext().GetNamespaceOptions()
 	switch options.GetPid() {
 	case runtimeapi.NamespaceMode_POD:
-		if pid := p.State().PausePID; pid != 0 {
+		pid := p.State().PausePID
+		if pid == 0 && p.SharesPID() {
+			return ns, fmt.Errorf("pod %s: its pause container has not been found yet: %w", p.ID, errdefs.ErrUnavailable)
+		}
+		if pid != 0 {
 			ns.PID = pidNamespace(pid)
 		}
 	case runtimeapi.NamespaceMode_TARGET:
@@ -124,7 +129,7 @@ func (s *Service) prepareMounts(cfg *runtimeapi.ContainerConfig, mountLabel stri
 		}
 		m.HostPath = source
 		if m.GetSelinuxRelabel() && mountLabel != "" {
-			if err := label.Relabel(source, mountLabel, false); err != nil && !errors.Is(err, errdefs.ErrNotImplemented) {
+			if err := label.Relabel(source, mountLabel, false); err != nil && !errors.Is(err, unix.ENOTSUP) {
 				return nil, fmt.Errorf("%s: relabel %.200q: %w", field, source, err)
 			}
 		}

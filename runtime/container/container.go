@@ -53,10 +53,11 @@ type Container struct {
 	record      *recordv1.Container
 	clean       bool // its task is deleted and its streams are closed; guarded by the turn
 	state       atomic.Pointer[State]
-	turn        chan struct{} // holds a token while an operation changes it
-	exited      chan struct{} // closed when the state is final
-	oom         atomic.Bool   // the kernel's OOM killer was at work
-	signalled   atomic.Bool   // the stop signal was sent once
+	turn        chan struct{}        // holds a token while an operation changes it
+	exited      chan struct{}        // closed when the state is final
+	oom         atomic.Bool          // the kernel's OOM killer was at work
+	signalled   atomic.Bool          // the stop signal was sent once
+	end         atomic.Pointer[exit] // how it ended, from when that is known until the state tells
 }
 
 // State is what may change of a container. A published one never does.

@@ -34,7 +34,7 @@ func (s *Service) Create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	}
 	key := keyOf(p.ID, cfg.GetMetadata())
 	what := fmt.Sprintf("create container %s in pod %s", cfg.GetMetadata().GetName(), p.ID)
-	return operation.Do(ctx, s.operations, key, what, s.Config.CreateTimeout.Std(), func(ctx context.Context) (*Container, error) {
+	c, err := operation.Do(ctx, s.operations, key, what, s.Config.CreateTimeout.Std(), func(ctx context.Context) (*Container, error) {
 		leave, err := p.Enter()
 		if err != nil {
 			return nil, err
@@ -45,6 +45,14 @@ func (s *Service) Create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 		}
 		return s.create(ctx, p, cfg)
 	})
+	if err != nil {
+		return nil, err
+	}
+	// The creation that was joined may have been asked for otherwise.
+	if !proto.Equal(c.Config, cfg) {
+		return nil, c.taken()
+	}
+	return c, nil
 }
 
 // existing is the container that an earlier call with the same metadata made.
@@ -60,7 +68,11 @@ func (s *Service) existing(key string, cfg *runtimeapi.ContainerConfig) (*Contai
 	if state.Phase == runtimeapi.ContainerState_CONTAINER_CREATED && !state.Removing && proto.Equal(c.Config, cfg) {
 		return c, nil
 	}
-	return nil, fmt.Errorf("container %s exists, with id %s, and was made otherwise or has been started: %w", key, id, errdefs.ErrAlreadyExists)
+	return nil, c.taken()
+}
+
+func (c *Container) taken() error {
+	return fmt.Errorf("container %s exists, with id %s, and was made otherwise or has been started: %w", c.key, c.ID, errdefs.ErrAlreadyExists)
 }
 
 func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.ContainerConfig) (_ *Container, err error) {

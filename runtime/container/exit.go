@@ -2,8 +2,6 @@ package container
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -31,7 +29,7 @@ const retryPause = 500 * time.Millisecond
 func (s *Service) Watch(ctx context.Context) error {
 	for {
 		err := s.Tasks.WatchTasks(ctx,
-			func() { s.work.Go(func() { s.Verify(ctx) }) },
+			func() { s.background(func() { s.Verify(ctx) }) },
 			func(event engine.TaskEvent) { s.seen(ctx, event) })
 		if ctx.Err() != nil {
 			return nil
@@ -52,17 +50,24 @@ func (s *Service) seen(ctx context.Context, event engine.TaskEvent) {
 	case ok && event.OOM:
 		c.oom.Store(true)
 	case ok:
-		s.work.Go(func() { s.ended(s.life, c, exit{code: int32(event.ExitCode), at: event.ExitedAt}) })
+		s.endSoon(c, exit{code: int32(event.ExitCode), at: event.ExitedAt})
 	case !event.OOM:
-		s.work.Go(func() { s.Pods.PauseExited(ctx, event.ContainerID) })
+		s.background(func() { s.Pods.PauseExited(ctx, event.ContainerID) })
 	}
 }
 
+// endSoon is ended for callers who do not wait.
+func (s *Service) endSoon(c *Container, how exit) {
+	s.background(func() { s.ended(s.life, c, how) })
+}
+
 // ended works off the end of a container: now, or as soon as containerd and
-// streamer are there again.
+// streamer are there again. What was told first counts: an exit code that is
+// known is kept, whatever is guessed while it cannot be recorded.
 func (s *Service) ended(ctx context.Context, c *Container, how exit) {
+	c.end.CompareAndSwap(nil, &how)
 	for {
-		err := s.workOff(ctx, c, how)
+		err := s.workOff(ctx, c, *c.end.Load())
 		if err == nil || ctx.Err() != nil {
 			return
 		}
@@ -107,6 +112,17 @@ func (s *Service) workOff(ctx context.Context, c *Container, how exit) error {
 // finish records how a container has ended, and publishes it. The record
 // comes first: what a client has once seen must hold after a restart.
 func (s *Service) finish(ctx context.Context, c *Container, how exit) error {
+	record := s.exitRecord(c, how)
+	err := s.Records.UpdateContainer(ctx, c.ID, record)
+	if err != nil && !errdefs.IsNotFound(err) {
+		return err
+	}
+	c.conclude(record)
+	return nil
+}
+
+// exitRecord is the container's record with its end.
+func (s *Service) exitRecord(c *Container, how exit) *recordv1.Container {
 	state := c.State()
 	started := state.StartedAt
 	if started.IsZero() {
@@ -118,13 +134,13 @@ func (s *Service) finish(ctx context.Context, c *Container, how exit) error {
 	record := proto.Clone(c.record).(*recordv1.Container)
 	record.StartedAt, record.FinishedAt = timestamppb.New(started), timestamppb.New(how.at)
 	record.ExitCode, record.Reason, record.Message = how.code, how.reason, how.message
-	err := s.Records.UpdateContainer(ctx, c.ID, record)
-	if err != nil && !errdefs.IsNotFound(err) {
-		return err
-	}
+	return record
+}
+
+// conclude publishes the end that record tells; for who has the turn.
+func (c *Container) conclude(record *recordv1.Container) {
 	c.record = record
 	c.publish(func(st *State) { st.restore(record) })
-	return nil
 }
 
 // restore is the state that a record with an exit tells.
@@ -163,31 +179,38 @@ func (s *Service) Verify(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		s.work.Go(func() {
+		begun := s.background(func() {
 			defer func() { <-limit }()
 			if err := s.verify(ctx, c); err != nil && ctx.Err() == nil {
 				s.logger(c).WarnContext(ctx, "container could not be looked at", "error", err)
 			}
 		})
+		if !begun {
+			return
+		}
 	}
 }
 
 // verifyParallel bounds the shims that are asked at the same time.
 const verifyParallel = 16
 
+// verify asks for one container's task. An end that it finds is worked off
+// later, so that who waits for an answer does not wait for the members as well.
 func (s *Service) verify(ctx context.Context, c *Container) error {
 	task, err := s.Tasks.GetTask(ctx, c.ID)
 	switch {
 	case errdefs.IsNotFound(err):
-		s.ended(s.life, c, lost("its task is gone: containerd has lost it, or the start was cut short"))
+		s.endSoon(c, lost("its task is gone: containerd has lost it, or the start was cut short"))
 		return nil
 	case err != nil:
 		return err
 	case task.Created:
 		// This process was killed between creating and starting the task.
-		return errors.Join(s.destroyTask(ctx, c.ID), s.abandon(c))
+		err := s.destroyTask(ctx, c.ID)
+		s.endSoon(c, exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: "the runtime was killed during the start"})
+		return err
 	case task.Stopped:
-		s.ended(s.life, c, exit{code: int32(task.ExitCode), at: task.ExitedAt})
+		s.endSoon(c, exit{code: int32(task.ExitCode), at: task.ExitedAt})
 		return nil
 	}
 	if err := c.take(ctx); err != nil {
@@ -196,14 +219,6 @@ func (s *Service) verify(ctx context.Context, c *Container) error {
 	defer c.give()
 	if c.Running() {
 		c.publish(func(st *State) { st.PID = task.PID })
-	}
-	return nil
-}
-
-func (s *Service) abandon(c *Container) error {
-	s.ended(s.life, c, exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: "the runtime was killed during the start"})
-	if c.Running() {
-		return fmt.Errorf("start of container %s that was cut short is not recorded", c.ID)
 	}
 	return nil
 }

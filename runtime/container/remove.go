@@ -3,7 +3,6 @@ package container
 import (
 	"context"
 
-	"golang.org/x/sync/errgroup"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
 
@@ -62,11 +61,7 @@ func (s *Service) release(ctx context.Context, id, snapshotter string, busy bool
 
 // RemoveAll removes all containers of a pod.
 func (s *Service) RemoveAll(ctx context.Context, podID string) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, c := range s.OfPod(podID) {
-		group.Go(func() error { return s.Remove(ctx, c) })
-	}
-	return group.Wait()
+	return each(s.OfPod(podID), func(c *Container) error { return s.Remove(ctx, c) })
 }
 
 // RemoveQuarantined removes a container whose record could not be read. False

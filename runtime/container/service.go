@@ -108,6 +108,7 @@ type Service struct {
 	work sync.WaitGroup
 
 	mu          sync.Mutex
+	closed      bool                              // no more work begins
 	quarantined map[string]error                  // records that cannot be read, by id
 	byKey       map[string]string                 // ids by metadata
 	starting    map[string]bool                   // ids that are not in the catalog yet
@@ -133,8 +134,22 @@ func New(deps Deps) (*Service, error) {
 // Close cancels what still runs and waits for its end.
 func (s *Service) Close() {
 	s.operations.Close()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
 	s.end()
 	s.work.Wait()
+}
+
+// background has Close wait for work; false if Close has begun.
+func (s *Service) background(work func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.work.Go(work)
+	return true
 }
 
 // Get returns a container by id or the unique start of one. Errors: NotFound,

@@ -55,11 +55,14 @@ func (s *Service) start(ctx context.Context, c *Container) error {
 	}
 	pid, err := s.run(ctx, c)
 	if err != nil {
-		// The record is what counts after a restart of this process; should it
-		// not be written, the mark without a task says the same.
-		if kept := s.finish(context.WithoutCancel(ctx), c, exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: err.Error()}); kept != nil {
+		record := s.exitRecord(c, exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: err.Error()})
+		kept := s.Records.UpdateContainer(context.WithoutCancel(ctx), c.ID, record)
+		if kept != nil {
+			// After a restart of this process the mark without a task says that
+			// it has ended, if not why.
 			s.logger(c).WarnContext(ctx, "failed start is not recorded", "error", kept)
 		}
+		c.conclude(record)
 		return err
 	}
 	c.publish(func(st *State) {
@@ -160,8 +163,11 @@ func (s *Service) rootfsOf(ctx context.Context, c *Container) ([]mount.Mount, er
 	return labelled, nil
 }
 
-// destroyTask kills and deletes a task, in whatever state it is.
+// destroyTask kills and deletes a task, in whatever state it is. A process that
+// does not end is an error after a while, whatever the caller's deadline.
 func (s *Service) destroyTask(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Config.StopTimeout.Std())
+	defer cancel()
 	if err := s.Tasks.KillTask(ctx, id, unix.SIGKILL, false); err != nil && !errdefs.IsNotFound(err) {
 		s.Log.DebugContext(ctx, "task of a failed start is not killed", "container", id, "error", err)
 	}

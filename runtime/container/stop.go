@@ -6,11 +6,11 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/sys/signal"
-	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -30,6 +30,7 @@ func (s *Service) Stop(ctx context.Context, c *Container, timeout time.Duration)
 		// take that for impatience.
 		if c.signalled.CompareAndSwap(false, true) {
 			if err := s.signal(ctx, c, s.signalOf(c)); err != nil {
+				c.signalled.Store(false) // it was not sent
 				return err
 			}
 		}
@@ -50,11 +51,11 @@ func (s *Service) Stop(ctx context.Context, c *Container, timeout time.Duration)
 		return err
 	}
 	s.logger(c).ErrorContext(ctx, "container does not end: it counts as dead from now on", "error", killed)
-	s.ended(ctx, c, exit{code: 137, at: time.Now(), reason: "Error", message: "the container did not end after SIGKILL and was declared dead"})
-	if c.Running() {
-		return fmt.Errorf("stop container %s: %w", c.ID, errdefs.ErrUnavailable)
+	s.endSoon(c, exit{code: 137, at: time.Now(), reason: "Error", message: "the container did not end after SIGKILL and was declared dead"})
+	if done, err := c.await(ctx, step); done || err != nil {
+		return err
 	}
-	return nil
+	return fmt.Errorf("stop container %s: its end cannot be recorded: %w", c.ID, errdefs.ErrUnavailable)
 }
 
 // signal sends one signal. A task that is gone, without its end having been
@@ -65,7 +66,7 @@ func (s *Service) signal(ctx context.Context, c *Container, sig unix.Signal) err
 	defer cancel()
 	err := s.Tasks.KillTask(limited, c.ID, sig, false)
 	if errdefs.IsNotFound(err) {
-		return s.verify(ctx, c)
+		err = s.verify(limited, c)
 	}
 	if err != nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
 		s.logger(c).WarnContext(ctx, "shim does not answer", "error", err)
@@ -91,11 +92,19 @@ func (c *Container) await(ctx context.Context, limit time.Duration) (done bool, 
 // StopAll kills all containers of a pod at once. The kubelet stops them one by
 // one, with grace, before it stops the pod.
 func (s *Service) StopAll(ctx context.Context, podID string) error {
-	group, ctx := errgroup.WithContext(ctx)
-	for _, c := range s.OfPod(podID) {
-		group.Go(func() error { return s.Stop(ctx, c, 0) })
+	return each(s.OfPod(podID), func(c *Container) error { return s.Stop(ctx, c, 0) })
+}
+
+// each works on all containers at once. That one fails does not hold up the
+// others.
+func each(all []*Container, work func(*Container) error) error {
+	errs := make([]error, len(all))
+	var group sync.WaitGroup
+	for i, c := range all {
+		group.Go(func() { errs[i] = work(c) })
 	}
-	return group.Wait()
+	group.Wait()
+	return errors.Join(errs...)
 }
 
 // signalOf is the container's stop signal; create has checked it.
@@ -121,10 +130,32 @@ func stopSignal(asked runtimeapi.Signal, image string) (string, error) {
 	if name == "" {
 		return "", nil
 	}
-	if _, err := signal.ParseSignal(name); err != nil {
+	if sig, err := signal.ParseSignal(name); err != nil || sig < 1 || sig > maxSignal {
 		return "", fmt.Errorf("%s %.80q is not a signal: %w", field, name, errdefs.ErrInvalidArgument)
 	}
 	return name, nil
+}
+
+// The kernel's real-time signals, as C libraries leave them to programs.
+const (
+	minRealtime = 34
+	maxSignal   = 64
+)
+
+// nameOf is a signal's name as ParseSignal has it.
+func nameOf(number int) string {
+	const named = 15 // there are names for minRealtime and this many above it
+	switch {
+	case number == minRealtime:
+		return "RTMIN"
+	case number == maxSignal:
+		return "RTMAX"
+	case number > minRealtime+named:
+		return fmt.Sprintf("RTMAX-%d", maxSignal-number)
+	case number > minRealtime:
+		return fmt.Sprintf("RTMIN+%d", number-minRealtime)
+	}
+	return unix.SignalName(unix.Signal(number))
 }
 
 // StopSignal is the signal that Stop sends, as the CRI has it.
@@ -134,7 +165,7 @@ func (c *Container) StopSignal() runtimeapi.Signal {
 		name = "SIGTERM"
 	}
 	if number, err := strconv.Atoi(name); err == nil {
-		name = unix.SignalName(unix.Signal(number))
+		name = nameOf(number)
 	}
 	name = "SIGNAL_SIG" + strings.NewReplacer("+", "PLUS", "-", "MINUS").Replace(strings.TrimPrefix(name, "SIG"))
 	return runtimeapi.Signal(runtimeapi.Signal_value[name])

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -83,10 +84,16 @@ func (c *Containers) StopContainer(ctx context.Context, r *runtimeapi.StopContai
 	if err != nil {
 		return nil, err
 	}
-	if err := c.containers.Stop(ctx, one, time.Duration(r.GetTimeout())*time.Second); err != nil {
+	if err := c.containers.Stop(ctx, one, seconds(r.GetTimeout())); err != nil {
 		return nil, err
 	}
 	return &runtimeapi.StopContainerResponse{}, nil
+}
+
+// seconds is a client's count of them. Some send the largest number for ever,
+// which as a duration would be negative.
+func seconds(n int64) time.Duration {
+	return time.Duration(min(n, math.MaxInt64/int64(time.Second))) * time.Second
 }
 
 // RemoveContainer removes a container, killing it first if it runs.

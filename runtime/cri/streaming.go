@@ -3,7 +3,6 @@ package cri
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/grpc"
@@ -75,7 +74,7 @@ func (s *Streaming) ExecSync(ctx context.Context, r *runtimeapi.ExecSyncRequest)
 		return nil, fmt.Errorf("timeout %d is negative: %w", r.GetTimeout(), errdefs.ErrInvalidArgument)
 	}
 	result, err := s.streamer.ExecSync(ctx, &streamerv1.ExecSyncRequest{
-		Container: one.Streams, Cmd: r.GetCmd(), Timeout: durationpb.New(time.Duration(r.GetTimeout()) * time.Second),
+		Container: one.Streams, Cmd: r.GetCmd(), Timeout: durationpb.New(seconds(r.GetTimeout())),
 	})
 	if err != nil {
 		return nil, err

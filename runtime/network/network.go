@@ -24,6 +24,9 @@ import (
 // retryPause is the pause between two attempts to watch.
 const retryPause = 200 * time.Millisecond
 
+// unavailable is the reason while netsync is not heard of.
+const unavailable = "NetSyncUnavailable"
+
 // Network speaks to netsync. All methods may be called concurrently.
 type Network struct {
 	client netsyncv1.NetSyncClient
@@ -45,8 +48,10 @@ func (n *Network) Run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return nil
 		}
+		if n.Status().GetReason() != unavailable || n.Status().GetMessage() != err.Error() {
+			n.log.WarnContext(ctx, "network status is not known", "error", err)
+		}
 		n.setUnknown(err)
-		n.log.WarnContext(ctx, "network status is not known", "error", err)
 		select {
 		case <-ctx.Done():
 			return nil
@@ -72,7 +77,7 @@ func (n *Network) watch(ctx context.Context) error {
 }
 
 func (n *Network) setUnknown(why error) {
-	n.status.Store(&netsyncv1.WatchStatusResponse{Reason: "NetSyncUnavailable", Message: why.Error()})
+	n.status.Store(&netsyncv1.WatchStatusResponse{Reason: unavailable, Message: why.Error()})
 }
 
 // Status is the newest one. It must not be changed.

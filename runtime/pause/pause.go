@@ -136,6 +136,13 @@ func (s *Service) start(ctx context.Context, p *pod.Pod) (int, error) {
 		return 0, err
 	}
 	rootfs, err := s.Containerd.PrepareRootfs(ctx, snapshotter, p.ID, img.chainID, nil)
+	if errdefs.IsNotFound(err) {
+		// The image is here, but another handler's snapshotter has unpacked it.
+		if img, err = s.fetch(ctx, snapshotter); err != nil {
+			return 0, err
+		}
+		rootfs, err = s.Containerd.PrepareRootfs(ctx, snapshotter, p.ID, img.chainID, nil)
+	}
 	if err != nil {
 		return 0, err
 	}
@@ -151,6 +158,12 @@ func (s *Service) ensure(ctx context.Context, snapshotter string) (what, error) 
 	if found, err := s.Images.Resolve(ctx, name); err == nil {
 		return what{name, found.ChainID, found.Config.Config}, nil
 	}
+	return s.fetch(ctx, snapshotter)
+}
+
+// fetch makes or pulls the image, unpacked in a snapshotter.
+func (s *Service) fetch(ctx context.Context, snapshotter string) (what, error) {
+	name := s.Image.PauseImage
 	if name != config.BuiltInPauseImage {
 		pulled, err := s.Images.Pull(ctx, name, nil, nil, snapshotter)
 		if err != nil {
@@ -200,15 +213,34 @@ func (s *Service) PID(ctx context.Context, podID string) (int, error) {
 	return task.PID, nil
 }
 
-// Remove kills and removes a pod's pause container, or what there is of it.
+// Remove kills and removes a pod's pause container, or what there is of it. A
+// process that does not end is an error after a while, whatever the caller's
+// deadline.
 func (s *Service) Remove(ctx context.Context, podID string) error {
+	if err := s.removeTask(ctx, podID); err != nil {
+		return err
+	}
+	for _, snapshotter := range s.snapshotters() {
+		if err := s.Containerd.RemoveRootfs(ctx, snapshotter, podID); err != nil {
+			return fmt.Errorf("remove pause container: %w", err)
+		}
+	}
+	if err := s.Containerd.DeleteContainer(ctx, podID); err != nil {
+		return fmt.Errorf("remove pause container: %w", err)
+	}
+	return nil
+}
+
+func (s *Service) removeTask(ctx context.Context, podID string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.Config.StopTimeout.Std())
+	defer cancel()
 	if err := s.Containerd.KillTask(ctx, podID, unix.SIGKILL, false); err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("stop pause container: %w", err)
 	}
 	for {
 		err := s.Containerd.DeleteTask(ctx, podID)
 		if err == nil {
-			break
+			return nil
 		}
 		if !errdefs.IsFailedPrecondition(err) {
 			return fmt.Errorf("stop pause container: %w", err)
@@ -220,15 +252,6 @@ func (s *Service) Remove(ctx context.Context, podID string) error {
 		case <-time.After(10 * time.Millisecond):
 		}
 	}
-	for _, snapshotter := range s.snapshotters() {
-		if err := s.Containerd.RemoveRootfs(ctx, snapshotter, podID); err != nil {
-			return fmt.Errorf("remove pause container: %w", err)
-		}
-	}
-	if err := s.Containerd.DeleteContainer(ctx, podID); err != nil {
-		return fmt.Errorf("remove pause container: %w", err)
-	}
-	return nil
 }
 
 // snapshotters are all that a pause container may be in.
