@@ -3,8 +3,10 @@ package container
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
@@ -85,6 +87,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	asOf := time.Now()
 	keep := s.known()
 	for _, id := range marked {
 		if !keep[id] {
@@ -105,7 +108,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 	for id := range keep {
 		ids = append(ids, id)
 	}
-	response, err := s.Streams.Sweep(ctx, &streamerv1.SweepRequest{ContainerIds: ids})
+	response, err := s.Streams.Sweep(ctx, &streamerv1.SweepRequest{ContainerIds: ids, AsOf: timestamppb.New(asOf)})
 	if err != nil {
 		return fmt.Errorf("sweep streams: %w", err)
 	}

@@ -19,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/container/containertest"
 	"github.com/trivet-cri/trivet/runtime/image/imagetest"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
@@ -281,7 +283,7 @@ func TestCgroupIsKilled(t *testing.T) {
 		root = "/sys/fs/cgroup"
 	}
 	parent := "/trivet-test-" + strconv.Itoa(os.Getpid())
-	n := newNode(t)
+	n := newNode(t, func(d *container.Deps) { d.Config.StopTimeout = config.Duration(2 * time.Second) })
 	sandbox := podtest.Sandbox("cgroup")
 	sandbox.Linux.CgroupParent = parent
 	var err error
