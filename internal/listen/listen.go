@@ -6,6 +6,7 @@
 package listen
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,11 +14,15 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"time"
+	"syscall"
 
 	"github.com/coreos/go-systemd/v22/activation"
 	"golang.org/x/sys/unix"
 )
+
+// maxUnixPath is the longest path of a unix socket in bytes: sun_path holds
+// 108 with the final zero.
+const maxUnixPath = 107
 
 // Inherited are the files that the parent process has passed, by name.
 // Several files may share a name; they keep their order.
@@ -32,9 +37,9 @@ func FromParent() Inherited {
 	if os.Getenv("LISTEN_FDS") != "" && os.Getenv("LISTEN_PID") == "" {
 		_ = os.Setenv("LISTEN_PID", strconv.Itoa(os.Getpid()))
 	}
+	_ = os.Unsetenv("LISTEN_PIDFDID") // systemd's, and not yet known to activation
 	files := make(Inherited)
-	for _, f := range activation.Files(true) {
-		unix.CloseOnExec(int(f.Fd()))
+	for _, f := range activation.Files(true) { // which are closed on exec
 		files[f.Name()] = append(files[f.Name()], f)
 	}
 	return files
@@ -83,31 +88,43 @@ func (in Inherited) take(name string) (net.Listener, error) {
 }
 
 // BindUnix listens on path with mode 0600. A socket file that nobody serves
-// any more is replaced; one that answers is an error.
+// any more is replaced; one that somebody serves is an error.
 func BindUnix(path string) (net.Listener, error) {
+	if len(path) > maxUnixPath {
+		return nil, fmt.Errorf("listen on %s: the path has more than the %d bytes that a unix socket's may have", path, maxUnixPath)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
 		return nil, fmt.Errorf("make directory of socket: %w", err)
 	}
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	// The socket is made under another name and renamed, so that it never
-	// exists with the mode that the umask gives.
-	temporary := fmt.Sprintf("%s.%d", path, os.Getpid())
-	_ = os.Remove(temporary)
-	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: temporary, Net: "unix"})
+	config := net.ListenConfig{Control: private}
+	l, err := config.Listen(context.Background(), "unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", path, err)
 	}
-	l.SetUnlinkOnClose(false)
-	if err := errors.Join(os.Chmod(temporary, 0o600), os.Rename(temporary, path)); err != nil {
-		_ = l.Close()
-		_ = os.Remove(temporary)
-		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	if u, ok := l.(*net.UnixListener); ok {
+		// Whoever owns the path removes it. Another process may have the socket,
+		// or the path may be a successor's by then.
+		u.SetUnlinkOnClose(false)
 	}
 	return l, nil
 }
 
+// private takes all but the owner's rights from a socket that is not bound
+// yet. Linux gives the socket file the mode of the socket, less the umask, so
+// there is no instant at which others could connect.
+func private(_, _ string, raw syscall.RawConn) error {
+	var chmod error
+	if err := raw.Control(func(fd uintptr) { chmod = unix.Fchmod(int(fd), 0o600) }); err != nil {
+		return err
+	}
+	return chmod
+}
+
+// removeStale removes a socket file whose server is gone. Only the kernel's
+// refusal proves that: a server whose backlog is full is busy, not gone.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -119,9 +136,17 @@ func removeStale(path string) error {
 	if info.Mode().Type() != fs.ModeSocket {
 		return fmt.Errorf("%s exists and is not a socket", path)
 	}
-	if c, err := net.DialTimeout("unix", path, time.Second); err == nil {
+	c, err := net.Dial("unix", path)
+	switch {
+	case err == nil:
 		_ = c.Close()
 		return fmt.Errorf("%s is served by another process", path)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, unix.EAGAIN):
+		return fmt.Errorf("%s is served by another process, which is busy", path)
+	case !errors.Is(err, unix.ECONNREFUSED):
+		return fmt.Errorf("look whether socket is served: %w", err)
 	}
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove stale socket: %w", err)
