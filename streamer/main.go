@@ -26,6 +26,7 @@ import (
 	"github.com/trivet-cri/trivet/streamer/engine"
 	"github.com/trivet-cri/trivet/streamer/exec"
 	"github.com/trivet-cri/trivet/streamer/forward"
+	"github.com/trivet-cri/trivet/streamer/keeper"
 	"github.com/trivet-cri/trivet/streamer/pump"
 	"github.com/trivet-cri/trivet/streamer/server"
 	"github.com/trivet-cri/trivet/streamer/service"
@@ -37,6 +38,7 @@ import (
 const grace = 2 * time.Second
 
 func main() {
+	keeper.Main()
 	member.Main("streamer", "Trivet's logs, exec, attach and port-forward", run)
 }
 
@@ -76,6 +78,7 @@ func run(ctx context.Context, env member.Env) (err error) {
 		return errors.Join(err, streams.Close())
 	}
 
+	starter := keeper.NewStarter(filepath.Join(cfg.State, "io"), env.Log)
 	sessions := new(session.Set)
 	http := server.New(streams, server.Config{
 		IdleTimeout: cfg.Streamer.IdleTimeout.Std(), DrainTimeout: grace, TLS: tlsConfig,
@@ -83,14 +86,14 @@ func run(ctx context.Context, env member.Env) (err error) {
 		Exec: execs, Attach: attach.New(pumps, containerd, env.Log), Forward: forwarder,
 	}, session.NewTokens(time.Now), sessions, env.Log)
 	grpc := rpc.NewServer(env.Log)
-	streamerv1.RegisterStreamerServer(grpc, service.New(pumps, execs, forwarder, http, sessions))
+	streamerv1.RegisterStreamerServer(grpc, service.New(kept{pumps, starter}, execs, forwarder, http, sessions))
 	env.Log.InfoContext(ctx, "serving streams", "address", streams.Addr().String(), "tls", tlsConfig != nil)
-	return serve(ctx, pumps, execs, http, grpc, socket)
+	return serve(ctx, pumps, starter, execs, http, grpc, socket)
 }
 
 // serve runs everything until ctx ends or something fails. What others stand
 // on ends after them: first the servers, then the commands, then the pumps.
-func serve(ctx context.Context, pumps *pump.Pumps, execs *exec.Execs, http *server.Server, grpc *rpc.Server, socket net.Listener) error {
+func serve(ctx context.Context, pumps *pump.Pumps, starter *keeper.Starter, execs *exec.Execs, http *server.Server, grpc *rpc.Server, socket net.Listener) error {
 	pumping, stopPumps := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopPumps()
 	executing, stopExecs := context.WithCancel(context.WithoutCancel(ctx))
@@ -98,6 +101,7 @@ func serve(ctx context.Context, pumps *pump.Pumps, execs *exec.Execs, http *serv
 	base, ctx := errgroup.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
 	base.Go(func() error { return early(ctx, "pumps", pumps.Run(pumping)) })
+	base.Go(func() error { return starter.Run(ctx) })
 	base.Go(func() error {
 		defer stopPumps()
 		return early(ctx, "commands", execs.Run(executing))

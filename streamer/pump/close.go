@@ -124,10 +124,10 @@ func (p *Pumps) drop(pump *pump) error {
 	return nil
 }
 
-// Sweep closes every container that is not in keep, without waiting for its
-// output, and removes leftovers on disk. The caller must not open a container
-// at the same time that keep does not name. It returns the ids that were removed, also with an error.
-func (p *Pumps) Sweep(ctx context.Context, keep []string) (removed []string, err error) {
+// Sweep closes every container that is not in keep and was open as of a time,
+// without waiting for its output, and removes leftovers on disk. It returns
+// the ids that were removed, also with an error.
+func (p *Pumps) Sweep(ctx context.Context, keep []string, asOf time.Time) (removed []string, err error) {
 	if err := p.waitResumed(ctx); err != nil {
 		return nil, err
 	}
@@ -147,6 +147,9 @@ func (p *Pumps) Sweep(ctx context.Context, keep []string) (removed []string, err
 		id := folder.Name()
 		if kept[id] || !folder.IsDir() || ident.Check("folder", id) != nil {
 			continue
+		}
+		if info, err := folder.Info(); err != nil || info.ModTime().After(asOf) {
+			continue // gone, or made since
 		}
 		group.Go(func() error {
 			_, err := p.Close(ctx, id, 0)

@@ -169,14 +169,17 @@ func TestLeftovers(t *testing.T) {
 	}
 	r := request(t)
 	open(t, p, r)
-	removed, err := p.Sweep(t.Context(), []string{r.GetContainer().GetId()})
+	if removed, err := p.Sweep(t.Context(), nil, time.Now().Add(-time.Hour)); len(removed) != 0 || err != nil {
+		t.Errorf("a sweep as of an hour ago removed %v, %v", removed, err)
+	}
+	removed, err := p.Sweep(t.Context(), []string{r.GetContainer().GetId()}, time.Now())
 	if err != nil || len(removed) != 1 || removed[0] != broken {
 		t.Errorf("swept %v, %v", removed, err)
 	}
 	if _, err := os.Stat(foreign); err != nil {
 		t.Errorf("foreign folder: %v", err)
 	}
-	removed, err = p.Sweep(t.Context(), nil)
+	removed, err = p.Sweep(t.Context(), nil, time.Now())
 	if err != nil || len(removed) != 1 || p.Count() != 0 {
 		t.Errorf("swept %v, %v", removed, err)
 	}

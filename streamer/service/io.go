@@ -3,6 +3,7 @@ package service
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -57,7 +58,11 @@ func (s *Service) Sweep(ctx context.Context, r *streamerv1.SweepRequest) (*strea
 			return nil, err
 		}
 	}
-	removed, err := s.pumps.Sweep(ctx, r.GetContainerIds())
+	asOf := time.Now()
+	if r.GetAsOf() != nil {
+		asOf = r.GetAsOf().AsTime()
+	}
+	removed, err := s.pumps.Sweep(ctx, r.GetContainerIds(), asOf)
 	if err != nil {
 		return nil, fmt.Errorf("sweep streams: %w", err)
 	}

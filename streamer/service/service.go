@@ -19,7 +19,7 @@ import (
 type Opener interface {
 	Open(ctx context.Context, r *streamerv1.OpenIORequest) (*streamerv1.OpenIOResponse, error)
 	Close(ctx context.Context, id string, drain time.Duration) (drained bool, err error)
-	Sweep(ctx context.Context, keep []string) (removed []string, err error)
+	Sweep(ctx context.Context, keep []string, asOf time.Time) (removed []string, err error)
 }
 
 // Logs looks after the containers that are open.

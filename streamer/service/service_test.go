@@ -36,7 +36,7 @@ func (f *fake) Close(_ context.Context, _ string, drain time.Duration) (bool, er
 }
 func (f *fake) Reopen(context.Context, string) error { return f.err }
 
-func (f *fake) Sweep(_ context.Context, keep []string) ([]string, error) {
+func (f *fake) Sweep(_ context.Context, keep []string, _ time.Time) ([]string, error) {
 	f.kept = keep
 	return []string{"ff"}, f.err
 }

@@ -48,7 +48,7 @@ func TestTrace(t *testing.T) {
 	for _, edge := range []struct{ below, service, operation string }{
 		{"RunPodSandbox", "trivet-netsync", "NetSync/Attach"},
 		{"RunPodSandbox", "containerd", ""},
-		{"CreateContainer", "trivet-streamer", ""},
+		{"StartContainer", "trivet-streamer", "Streamer/OpenIO"},
 		{"StartContainer", "containerd", "Tasks/Start"},
 	} {
 		if !isBelow(trace, edge.below, edge.service, edge.operation) {

@@ -1166,7 +1166,10 @@ func (x *ListSessionsResponse) GetPumps() int32 {
 type SweepRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// container_ids are all containers that may keep their IO.
-	ContainerIds  []string `protobuf:"bytes,1,rep,name=container_ids,json=containerIds,proto3" json:"container_ids,omitempty"`
+	ContainerIds []string `protobuf:"bytes,1,rep,name=container_ids,json=containerIds,proto3" json:"container_ids,omitempty"`
+	// as_of is when container_ids was made; containers that were opened later
+	// are not touched. Unset means the time of the call.
+	AsOf          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=as_of,json=asOf,proto3" json:"as_of,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1204,6 +1207,13 @@ func (*SweepRequest) Descriptor() ([]byte, []int) {
 func (x *SweepRequest) GetContainerIds() []string {
 	if x != nil {
 		return x.ContainerIds
+	}
+	return nil
+}
+
+func (x *SweepRequest) GetAsOf() *timestamppb.Timestamp {
+	if x != nil {
+		return x.AsOf
 	}
 	return nil
 }
@@ -1331,9 +1341,10 @@ const file_streamer_v1_streamer_proto_rawDesc = "" +
 	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"e\n" +
 	"\x14ListSessionsResponse\x127\n" +
 	"\bsessions\x18\x01 \x03(\v2\x1b.trivet.streamer.v1.SessionR\bsessions\x12\x14\n" +
-	"\x05pumps\x18\x02 \x01(\x05R\x05pumps\"3\n" +
+	"\x05pumps\x18\x02 \x01(\x05R\x05pumps\"d\n" +
 	"\fSweepRequest\x12#\n" +
-	"\rcontainer_ids\x18\x01 \x03(\tR\fcontainerIds\")\n" +
+	"\rcontainer_ids\x18\x01 \x03(\tR\fcontainerIds\x12/\n" +
+	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\")\n" +
 	"\rSweepResponse\x12\x18\n" +
 	"\aremoved\x18\x01 \x03(\tR\aremoved2\xcc\x06\n" +
 	"\bStreamer\x12O\n" +
@@ -1393,29 +1404,30 @@ var file_streamer_v1_streamer_proto_depIdxs = []int32{
 	0,  // 5: trivet.streamer.v1.PrepareAttachRequest.container:type_name -> trivet.streamer.v1.Container
 	21, // 6: trivet.streamer.v1.Session.started_at:type_name -> google.protobuf.Timestamp
 	16, // 7: trivet.streamer.v1.ListSessionsResponse.sessions:type_name -> trivet.streamer.v1.Session
-	1,  // 8: trivet.streamer.v1.Streamer.OpenIO:input_type -> trivet.streamer.v1.OpenIORequest
-	3,  // 9: trivet.streamer.v1.Streamer.CloseIO:input_type -> trivet.streamer.v1.CloseIORequest
-	5,  // 10: trivet.streamer.v1.Streamer.ReopenLog:input_type -> trivet.streamer.v1.ReopenLogRequest
-	7,  // 11: trivet.streamer.v1.Streamer.ExecSync:input_type -> trivet.streamer.v1.ExecSyncRequest
-	9,  // 12: trivet.streamer.v1.Streamer.PrepareExec:input_type -> trivet.streamer.v1.PrepareExecRequest
-	11, // 13: trivet.streamer.v1.Streamer.PrepareAttach:input_type -> trivet.streamer.v1.PrepareAttachRequest
-	13, // 14: trivet.streamer.v1.Streamer.PreparePortForward:input_type -> trivet.streamer.v1.PreparePortForwardRequest
-	15, // 15: trivet.streamer.v1.Streamer.ListSessions:input_type -> trivet.streamer.v1.ListSessionsRequest
-	18, // 16: trivet.streamer.v1.Streamer.Sweep:input_type -> trivet.streamer.v1.SweepRequest
-	2,  // 17: trivet.streamer.v1.Streamer.OpenIO:output_type -> trivet.streamer.v1.OpenIOResponse
-	4,  // 18: trivet.streamer.v1.Streamer.CloseIO:output_type -> trivet.streamer.v1.CloseIOResponse
-	6,  // 19: trivet.streamer.v1.Streamer.ReopenLog:output_type -> trivet.streamer.v1.ReopenLogResponse
-	8,  // 20: trivet.streamer.v1.Streamer.ExecSync:output_type -> trivet.streamer.v1.ExecSyncResponse
-	10, // 21: trivet.streamer.v1.Streamer.PrepareExec:output_type -> trivet.streamer.v1.PrepareExecResponse
-	12, // 22: trivet.streamer.v1.Streamer.PrepareAttach:output_type -> trivet.streamer.v1.PrepareAttachResponse
-	14, // 23: trivet.streamer.v1.Streamer.PreparePortForward:output_type -> trivet.streamer.v1.PreparePortForwardResponse
-	17, // 24: trivet.streamer.v1.Streamer.ListSessions:output_type -> trivet.streamer.v1.ListSessionsResponse
-	19, // 25: trivet.streamer.v1.Streamer.Sweep:output_type -> trivet.streamer.v1.SweepResponse
-	17, // [17:26] is the sub-list for method output_type
-	8,  // [8:17] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	21, // 8: trivet.streamer.v1.SweepRequest.as_of:type_name -> google.protobuf.Timestamp
+	1,  // 9: trivet.streamer.v1.Streamer.OpenIO:input_type -> trivet.streamer.v1.OpenIORequest
+	3,  // 10: trivet.streamer.v1.Streamer.CloseIO:input_type -> trivet.streamer.v1.CloseIORequest
+	5,  // 11: trivet.streamer.v1.Streamer.ReopenLog:input_type -> trivet.streamer.v1.ReopenLogRequest
+	7,  // 12: trivet.streamer.v1.Streamer.ExecSync:input_type -> trivet.streamer.v1.ExecSyncRequest
+	9,  // 13: trivet.streamer.v1.Streamer.PrepareExec:input_type -> trivet.streamer.v1.PrepareExecRequest
+	11, // 14: trivet.streamer.v1.Streamer.PrepareAttach:input_type -> trivet.streamer.v1.PrepareAttachRequest
+	13, // 15: trivet.streamer.v1.Streamer.PreparePortForward:input_type -> trivet.streamer.v1.PreparePortForwardRequest
+	15, // 16: trivet.streamer.v1.Streamer.ListSessions:input_type -> trivet.streamer.v1.ListSessionsRequest
+	18, // 17: trivet.streamer.v1.Streamer.Sweep:input_type -> trivet.streamer.v1.SweepRequest
+	2,  // 18: trivet.streamer.v1.Streamer.OpenIO:output_type -> trivet.streamer.v1.OpenIOResponse
+	4,  // 19: trivet.streamer.v1.Streamer.CloseIO:output_type -> trivet.streamer.v1.CloseIOResponse
+	6,  // 20: trivet.streamer.v1.Streamer.ReopenLog:output_type -> trivet.streamer.v1.ReopenLogResponse
+	8,  // 21: trivet.streamer.v1.Streamer.ExecSync:output_type -> trivet.streamer.v1.ExecSyncResponse
+	10, // 22: trivet.streamer.v1.Streamer.PrepareExec:output_type -> trivet.streamer.v1.PrepareExecResponse
+	12, // 23: trivet.streamer.v1.Streamer.PrepareAttach:output_type -> trivet.streamer.v1.PrepareAttachResponse
+	14, // 24: trivet.streamer.v1.Streamer.PreparePortForward:output_type -> trivet.streamer.v1.PreparePortForwardResponse
+	17, // 25: trivet.streamer.v1.Streamer.ListSessions:output_type -> trivet.streamer.v1.ListSessionsResponse
+	19, // 26: trivet.streamer.v1.Streamer.Sweep:output_type -> trivet.streamer.v1.SweepResponse
+	18, // [18:27] is the sub-list for method output_type
+	9,  // [9:18] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_streamer_v1_streamer_proto_init() }
