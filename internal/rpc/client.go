@@ -2,7 +2,9 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
@@ -19,6 +21,7 @@ func Dial(path string) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(peerCredentials{}),
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler(otelgrpc.WithFilter(notHealth))),
 		grpc.WithChainUnaryInterceptor(fromGRPC),
+		grpc.WithChainStreamInterceptor(streamFromGRPC),
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(true),
 			grpc.MaxCallRecvMsgSize(maxMessage),
@@ -39,4 +42,28 @@ func Dial(path string) (*grpc.ClientConn, error) {
 
 func fromGRPC(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	return FromGRPC(invoke(ctx, method, req, reply, cc, opts...))
+}
+
+func streamFromGRPC(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+	stream, err := open(ctx, desc, cc, method, opts...)
+	if err != nil {
+		return nil, FromGRPC(err)
+	}
+	return nativeStream{stream}, nil
+}
+
+// nativeStream is a stream whose errors carry errdefs kinds.
+type nativeStream struct{ grpc.ClientStream }
+
+// RecvMsg returns io.EOF at the end, as it is.
+func (s nativeStream) RecvMsg(m any) error { return streamError(s.ClientStream.RecvMsg(m)) }
+
+// SendMsg returns io.EOF when the stream has ended, as it is.
+func (s nativeStream) SendMsg(m any) error { return streamError(s.ClientStream.SendMsg(m)) }
+
+func streamError(err error) error {
+	if errors.Is(err, io.EOF) {
+		return err
+	}
+	return FromGRPC(err)
 }

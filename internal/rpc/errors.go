@@ -56,17 +56,22 @@ func (s *Server) finish(ctx context.Context, method string, err error) error {
 
 // ToGRPC maps an error's kind (an errdefs sentinel or a context error) to the
 // gRPC code; the message stays. A status error deep inside keeps its code.
+// The status has no details: with them the far side would say the parts of
+// the message twice.
 func ToGRPC(err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, ok := status.FromError(err); ok {
-		var direct interface{ GRPCStatus() *status.Status }
-		if errors.As(err, &direct) {
-			return status.Error(direct.GRPCStatus().Code(), err.Error())
-		}
+	code := status.Code(errgrpc.ToGRPC(err))
+	var inner interface{ GRPCStatus() *status.Status }
+	if !errors.As(err, &inner) {
+		return status.Error(code, err.Error())
 	}
-	return errgrpc.ToGRPC(err)
+	found := inner.GRPCStatus()
+	if err.Error() == found.Err().Error() { // it is the whole error
+		return status.Error(found.Code(), found.Message())
+	}
+	return status.Error(found.Code(), err.Error())
 }
 
 // FromGRPC maps a status error back to its errdefs sentinel, so that callers

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
@@ -23,6 +24,10 @@ import (
 // maxMessage is the size limit of a message in bytes, as CRI-O has it: a
 // list of ten thousand containers exceeds gRPC's own 4 MiB.
 const maxMessage = 80 << 20
+
+// handshakeLimit bounds how long a new connection may be silent. A stop waits
+// for handshakes, and gRPC's own two minutes would outlast every deadline.
+const handshakeLimit = 5 * time.Second
 
 // Server is a gRPC server with health that stops gracefully.
 type Server struct {
@@ -38,6 +43,7 @@ func NewServer(log *slog.Logger) *Server {
 	s.Health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
 	s.Server = grpc.NewServer(
 		grpc.Creds(peerCredentials{}),
+		grpc.ConnectionTimeout(handshakeLimit),
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithFilter(notHealth))),
@@ -54,28 +60,39 @@ func (s *Server) SetReady() {
 }
 
 // ServeUntil serves listener until ctx ends, then lets running calls finish
-// for at most grace and cuts off the rest. It closes the listener.
+// for at most grace and cuts off the rest: their connections are closed and
+// their contexts end. It closes the listener, and returns when every handler
+// has returned.
 func (s *Server) ServeUntil(ctx context.Context, listener net.Listener, grace time.Duration) error {
-	stopped := make(chan struct{})
-	done := make(chan struct{})
-	go func() {
-		defer close(stopped)
+	served := make(chan struct{})
+	var stopping sync.WaitGroup
+	stopping.Go(func() {
 		select {
 		case <-ctx.Done():
-			s.Health.Shutdown()
-			cut := time.AfterFunc(grace, s.Stop)
-			s.GracefulStop()
-			cut.Stop()
-		case <-done:
+			s.stopWithin(grace)
+		case <-served:
+			s.Stop() // serving failed, and what is connected would hang
 		}
-	}()
+	})
 	err := s.Serve(listener)
-	close(done)
-	<-stopped
+	close(served)
+	stopping.Wait()
 	if ctx.Err() != nil {
 		return nil
 	}
 	return fmt.Errorf("serve %s: %w", listener.Addr(), err)
+}
+
+func (s *Server) stopWithin(grace time.Duration) {
+	s.Health.Shutdown()
+	var cut sync.WaitGroup
+	cut.Add(1)
+	timer := time.AfterFunc(grace, func() { defer cut.Done(); s.Stop() })
+	s.GracefulStop()
+	if timer.Stop() {
+		cut.Done()
+	}
+	cut.Wait()
 }
 
 func notHealth(info *stats.RPCTagInfo) bool {
