@@ -22,7 +22,7 @@ import (
 )
 
 // flushTimeout bounds how long a process waits at its end for its last spans.
-const flushTimeout = 3 * time.Second
+const flushTimeout = time.Second
 
 // Start installs the global tracer provider and the W3C propagator. service
 // is the name in traces. The returned function flushes and stops.
@@ -51,12 +51,16 @@ func Start(ctx context.Context, cfg config.Tracing, service, version string) (fu
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 		defer cancel()
-		_ = provider.Shutdown(ctx) // an unreachable collector is not this process's failure
+		// An unreachable collector is not this process's failure. The provider
+		// leaves its exporter running when time is up.
+		_ = provider.Shutdown(ctx)
+		_ = exporter.Shutdown(ctx)
 	}, nil
 }
 
 // Logger returns the process's logger: structured, to w, with the trace and
-// span id of the context that a record is logged with.
+// span id of the context that a record is logged with. Trouble with traces
+// goes there, too, at most a line a minute.
 func Logger(w io.Writer, cfg config.Log, service string) (*slog.Logger, error) {
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Level)); err != nil {
@@ -67,5 +71,7 @@ func Logger(w io.Writer, cfg config.Log, service string) (*slog.Logger, error) {
 	if cfg.Format == "json" {
 		handler = slog.NewJSONHandler(w, options)
 	}
-	return slog.New(traceHandler{handler}).With("service", service), nil
+	log := slog.New(traceHandler{handler}).With("service", service)
+	complainTo(log)
+	return log, nil
 }
