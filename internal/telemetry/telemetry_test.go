@@ -80,7 +80,7 @@ func TestSpanRecordsTheErrorAndReturnsIt(t *testing.T) {
 
 func TestLogRecordsLeadToTheirTrace(t *testing.T) {
 	record(t)
-	var out bytes.Buffer
+	var out lockedBuffer
 	log, err := telemetry.Logger(&out, config.Log{Level: "info", Format: "json"}, "trivet-test")
 	if err != nil {
 		t.Fatal(err)
@@ -93,7 +93,7 @@ func TestLogRecordsLeadToTheirTrace(t *testing.T) {
 		return nil
 	})
 	log.InfoContext(t.Context(), "outside")
-	decoder := json.NewDecoder(&out)
+	decoder := json.NewDecoder(strings.NewReader(out.String()))
 	var inside, outside map[string]any
 	if err := errors.Join(decoder.Decode(&inside), decoder.Decode(&outside)); err != nil {
 		t.Fatal(err)
@@ -115,7 +115,7 @@ func TestLogRecordsLeadToTheirTrace(t *testing.T) {
 }
 
 func TestLoggerFormats(t *testing.T) {
-	var out bytes.Buffer
+	var out lockedBuffer
 	log, err := telemetry.Logger(&out, config.Log{Level: "warn", Format: "text"}, "trivet-test")
 	if err != nil {
 		t.Fatal(err)
