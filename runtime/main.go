@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/internal/member"
 	"github.com/trivet-cri/trivet/internal/rpc"
+	"github.com/trivet-cri/trivet/internal/undo"
 	netsyncv1 "github.com/trivet-cri/trivet/proto/netsync/v1"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/runtime/container"
@@ -32,114 +33,157 @@ func main() {
 	member.Main("runtime", "serves the Kubernetes Container Runtime Interface on containerd", run)
 }
 
-func run(ctx context.Context, env member.Env) (err error) {
+func run(ctx context.Context, env member.Env) error {
+	outside, err := connect(ctx, env.Config)
+	if err != nil {
+		return err
+	}
+	inside, err := build(env, outside)
+	if err != nil {
+		return errors.Join(err, outside.close())
+	}
+	// What exists is read before anything is served.
+	err = recoverAll(ctx, inside.images, inside.pods, inside.containers)
+	if err == nil {
+		err = inside.run(ctx, env)
+	}
+	return errors.Join(err, outside.close())
+}
+
+// others are what this process does not hold itself.
+type others struct {
+	containerd *engine.Engine
+	netsync    netsyncv1.NetSyncClient
+	streamer   streamerv1.StreamerClient
+	machine    node.Machine
+	devices    spec.CDI
+	pins       *namespaces.Pins
+	files      *podfiles.Store
+	closers    undo.Stack
+}
+
+// connect reaches containerd, netsync, streamer and the machine.
+func connect(ctx context.Context, cfg *config.Config) (_ *others, err error) {
+	o := &others{}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, o.close())
+		}
+	}()
+	if o.containerd, err = engine.Connect(ctx, cfg.Containerd); err != nil {
+		return nil, err
+	}
+	o.closers.Add("connection to containerd", func(context.Context) error { return o.containerd.Close() })
+	netsync, err := rpc.Dial(cfg.NetSyncSocket())
+	if err != nil {
+		return nil, err
+	}
+	o.closers.Add("connection to netsync", func(context.Context) error { return netsync.Close() })
+	o.netsync = netsyncv1.NewNetSyncClient(netsync)
+	streamer, err := rpc.Dial(cfg.StreamerSocket())
+	if err != nil {
+		return nil, err
+	}
+	o.closers.Add("connection to streamer", func(context.Context) error { return streamer.Close() })
+	o.streamer = streamerv1.NewStreamerClient(streamer)
+	if o.machine, err = node.Detect(cfg.Runtime); err != nil {
+		return nil, err
+	}
+	if o.devices, err = spec.NewCDI(); err != nil {
+		return nil, err
+	}
+	if o.pins, err = namespaces.New(filepath.Join(cfg.State, "namespaces")); err != nil {
+		return nil, err
+	}
+	o.closers.Add("namespaces", func(context.Context) error { o.pins.Close(); return nil })
+	o.files, err = podfiles.New(filepath.Join(cfg.State, "pods"))
+	return o, err
+}
+
+// close ends the connections.
+func (o *others) close() error { return o.closers.Run(context.Background(), time.Minute) }
+
+// nouns are the services of the domain, and the CRI's server on them.
+type nouns struct {
+	networks   *network.Network
+	images     *image.Service
+	pods       *pod.Service
+	containers *container.Service
+	health     *node.Health
+	server     *rpc.Server
+}
+
+func build(env member.Env, o *others) (*nouns, error) {
 	cfg, log := env.Config, env.Log
-
-	// What others hold: containerd, netsync, streamer, the machine.
-	containerd, err := engine.Connect(ctx, cfg.Containerd)
+	networks := network.New(o.netsync, log)
+	images, err := image.New(o.containerd, cfg.Image, snapshotters(cfg), log)
 	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, containerd.Close()) }()
-	netsyncConn, err := rpc.Dial(cfg.NetSyncSocket())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, netsyncConn.Close()) }()
-	streamerConn, err := rpc.Dial(cfg.StreamerSocket())
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, streamerConn.Close()) }()
-	streamer := streamerv1.NewStreamerClient(streamerConn)
-	machine, err := node.Detect(cfg.Runtime)
-	if err != nil {
-		return err
-	}
-	devices, err := spec.NewCDI()
-	if err != nil {
-		return err
-	}
-	pins, err := namespaces.New(filepath.Join(cfg.State, "namespaces"))
-	if err != nil {
-		return err
-	}
-	defer pins.Close()
-	files, err := podfiles.New(filepath.Join(cfg.State, "pods"))
-	if err != nil {
-		return err
-	}
-
-	// The nouns.
-	networks := network.New(netsyncv1.NewNetSyncClient(netsyncConn), log)
-	images, err := image.New(containerd, cfg.Image, snapshotters(cfg), log)
-	if err != nil {
-		return err
+		return nil, err
 	}
 	pauses := pause.New(pause.Deps{
-		Config: cfg.Runtime, Image: cfg.Image, Systemd: cfg.SystemdCgroup(), Host: machine.Host,
-		Containerd: containerd, Images: images,
+		Config: cfg.Runtime, Image: cfg.Image, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
+		Containerd: o.containerd, Images: images,
 	})
 	pods := pod.New(pod.Deps{
-		Config: cfg.Runtime, Systemd: cfg.SystemdCgroup(), BootID: machine.BootID,
-		Records: containerd, Pins: pins, Files: files, Network: networks, Pauses: pauses, Log: log,
+		Config: cfg.Runtime, Systemd: cfg.SystemdCgroup(), BootID: o.machine.BootID,
+		Records: o.containerd, Pins: o.pins, Files: o.files, Network: networks, Pauses: pauses, Log: log,
 	})
 	containers, err := container.New(container.Deps{
 		Config: cfg.Runtime, Snapshotter: cfg.Image.Snapshotter, Systemd: cfg.SystemdCgroup(),
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
-		Host: machine.Host, CDI: devices, Bases: machine.Bases,
-		Records: containerd, Snapshots: containerd, Tasks: containerd, Streams: streamer, Images: images, Pods: pods, Log: log,
+		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases,
+		Records: o.containerd, Snapshots: o.containerd, Tasks: o.containerd, Streams: o.streamer, Images: images, Pods: pods, Log: log,
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	health := node.NewHealth(containerd, log)
-
-	// What exists is read before anything is served.
-	if err := recoverAll(ctx, images, pods, containers); err != nil {
-		return err
-	}
-
-	// The service, on its socket, and the launcher's view of it, on another.
+	health := node.NewHealth(o.containerd, log)
 	server := rpc.NewServer(log)
 	cri.Register(server,
 		cri.NewNode(cri.NodeDeps{
 			Config: cfg, RuntimeError: health.Error, Network: networks,
-			RecursiveReadOnly: machine.Host.RecursiveReadOnly, UserNamespaces: machine.UserNamespaces,
+			RecursiveReadOnly: o.machine.Host.RecursiveReadOnly, UserNamespaces: o.machine.UserNamespaces,
 			Overviews: map[string]cri.Overview{"pods": pods, "containers": containers},
 		}),
 		cri.NewSandboxes(pods, containers),
-		cri.NewContainers(pods, containers, containerd),
-		cri.NewStreaming(pods, containers, streamer),
+		cri.NewContainers(pods, containers, o.containerd),
+		cri.NewStreaming(pods, containers, o.streamer),
 		cri.NewImages(images, cfg.Runtime.Handlers))
+	return &nouns{networks: networks, images: images, pods: pods, containers: containers, health: health, server: server}, nil
+}
+
+// run serves the CRI on its socket, and the launcher's view of it on another,
+// until ctx ends and all work has.
+func (n *nouns) run(ctx context.Context, env member.Env) error {
+	cfg := env.Config
 	listener, err := env.Inherited.Unix("cri", cfg.CRISocket())
 	if err != nil {
 		return err
 	}
-	probes := rpc.NewServer(log)
+	probes := rpc.NewServer(env.Log)
 	probeListener, err := env.Inherited.Unix("runtime-health", cfg.HealthSocket())
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-
 	// Background work outlives the last call, so its context is its own.
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	var group errgroup.Group
-	group.Go(func() error { return networks.Run(background) })
-	group.Go(func() error { return images.Run(background) })
-	group.Go(func() error { return containers.Watch(background) })
-	group.Go(func() error { return health.Run(background) })
-	group.Go(func() error { pods.Verify(background); return nil })
-	group.Go(func() error { return sweep(background, pods, containers, env) })
+	for _, work := range []func(context.Context) error{
+		n.networks.Run, n.images.Run, n.containers.Watch, n.health.Run,
+		func(ctx context.Context) error { n.pods.Verify(ctx); return nil },
+		func(ctx context.Context) error { return sweep(ctx, n.pods, n.containers, env) },
+	} {
+		group.Go(func() error { return work(background) })
+	}
 	group.Go(func() error {
 		defer stop()
-		defer containers.Close()
-		defer pods.Close()
-		server.SetReady()
+		defer n.containers.Close()
+		defer n.pods.Close()
+		n.server.SetReady()
 		probes.SetReady()
 		serving, serveCtx := errgroup.WithContext(ctx)
-		serving.Go(func() error { return server.ServeUntil(serveCtx, listener, cfg.Launcher.StopTimeout.Std()/2) })
+		serving.Go(func() error { return n.server.ServeUntil(serveCtx, listener, cfg.Launcher.StopTimeout.Std()/2) })
 		serving.Go(func() error { return probes.ServeUntil(serveCtx, probeListener, time.Second) })
 		return serving.Wait()
 	})

@@ -117,7 +117,8 @@ func TestTaskEvents(t *testing.T) {
 	}{
 		"exit": {
 			&eventsapi.TaskExit{ContainerID: "c", ID: "c", ExitStatus: 7, ExitedAt: timestamppb.New(at)},
-			engine.TaskEvent{ContainerID: "c", ExitCode: 7, ExitedAt: at.UTC()}, true,
+			engine.TaskEvent{ContainerID: "c", ExitCode: 7, ExitedAt: at.UTC()},
+			true,
 		},
 		"exec":  {&eventsapi.TaskExit{ContainerID: "c", ID: "exec-1", ExitStatus: 7}, engine.TaskEvent{}, false},
 		"OOM":   {&eventsapi.TaskOOM{ContainerID: "c"}, engine.TaskEvent{ContainerID: "c", OOM: true}, true},

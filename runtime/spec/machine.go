@@ -59,7 +59,7 @@ func (thisMachine) SeccompProfile(path string) (*specs.LinuxSeccomp, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read from
 	if info, err := file.Stat(); err != nil {
 		return nil, err
 	} else if !info.Mode().IsRegular() {
@@ -87,7 +87,7 @@ func (thisMachine) LoadAppArmor(profile string) error {
 	if err != nil {
 		return fmt.Errorf("list AppArmor profiles: %w", err)
 	}
-	defer loaded.Close()
+	defer func() { _ = loaded.Close() }() // only read from
 	found, err := listsProfile(loaded, profile)
 	if err != nil {
 		return fmt.Errorf("list AppArmor profiles: %w", err)

@@ -48,8 +48,7 @@ func setSecurity(in *Input, s *specs.Spec) error {
 	if sc.GetPrivileged() {
 		s.Linux.Seccomp, s.Process.ApparmorProfile, s.Process.SelinuxLabel = nil, "", ""
 	}
-	//lint:ignore SA1019 old clients only know the deprecated fields
-	seccompPath, appArmor := sc.GetSeccompProfilePath(), sc.GetApparmorProfile()
+	seccompPath, appArmor := sc.GetSeccompProfilePath(), sc.GetApparmorProfile() //nolint:staticcheck // old clients only know the deprecated fields
 	request := seccompRequest{
 		profile: sc.GetSeccomp(), path: seccompPath, unset: in.Runtime.UnsetSeccompProfile,
 		privileged: sc.GetPrivileged(), capabilities: s.Process.Capabilities.Bounding,
@@ -84,7 +83,7 @@ func setAppArmor(in *Input, s *specs.Spec, profile *runtimeapi.SecurityProfile, 
 	if err := checkRef(field, profile); err != nil {
 		return err
 	}
-	name := ""
+	var name string
 	switch profile.GetProfileType() {
 	case runtimeapi.SecurityProfile_Unconfined:
 		return nil

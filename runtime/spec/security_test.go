@@ -113,8 +113,7 @@ func TestSeccomp(t *testing.T) {
 				privilege(&in)
 			}
 			security(&in).Seccomp = test.profile
-			//lint:ignore SA1019 old clients send it
-			security(&in).SeccompProfilePath = test.path
+			security(&in).SeccompProfilePath = test.path //nolint:staticcheck // old clients send it
 			in.Runtime.UnsetSeccompProfile = test.unset
 			got := build(t, in).Linux.Seccomp
 			if test.want == none {
@@ -153,8 +152,7 @@ func TestSeccompRefused(t *testing.T) {
 			in := plain()
 			in.Host.Seccomp = !test.off
 			security(&in).Seccomp = test.profile
-			//lint:ignore SA1019 old clients send it
-			security(&in).SeccompProfilePath = test.path
+			security(&in).SeccompProfilePath = test.path //nolint:staticcheck // old clients send it
 			refused(t, in, test.kind, test.say)
 		})
 	}
@@ -232,8 +230,7 @@ func TestAppArmor(t *testing.T) {
 			}
 			in.Host.AppArmor, in.Runtime.DisableAppArmor = !test.off, test.disabled
 			security(&in).Apparmor = test.profile
-			//lint:ignore SA1019 old clients send it
-			security(&in).ApparmorProfile = test.deprecated
+			security(&in).ApparmorProfile = test.deprecated //nolint:staticcheck // old clients send it
 			if test.kind != nil {
 				refused(t, in, test.kind, test.say)
 				return

@@ -25,7 +25,7 @@ func Read(root *os.Root) (*Database, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open image root %q: %w", root.Name(), err)
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }() // only read from
 	passwd, err := readFile(dir, "etc/passwd")
 	if err != nil {
 		return nil, err
@@ -48,7 +48,7 @@ func readFile(dir *os.File, path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("open image's %s: %w", path, err)
 	}
-	defer handle.Close()
+	defer func() { _ = handle.Close() }() // only read from
 	info, err := handle.Stat()
 	if err != nil {
 		return "", fmt.Errorf("stat image's %s: %w", path, err)
@@ -60,7 +60,7 @@ func readFile(dir *os.File, path string) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("open image's %s: %w", path, err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }() // only read from
 	text, err := io.ReadAll(io.LimitReader(file, maxFile+1))
 	if err != nil {
 		return "", fmt.Errorf("read image's %s: %w", path, err)

@@ -29,7 +29,7 @@ func image(t testing.TB, files map[string]string) *os.Root {
 	}
 	root, err := os.OpenRoot(dir)
 	must(t, err)
-	t.Cleanup(func() { root.Close() })
+	t.Cleanup(func() { _ = root.Close() })
 	return root
 }
 

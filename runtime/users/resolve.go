@@ -100,7 +100,10 @@ func (c choice) lookUp(db *Database) (Resolved, error) {
 	if err != nil {
 		return Resolved{}, err
 	}
-	a, known := account{}, true
+	var (
+		a     account
+		known bool
+	)
 	if numeric {
 		a, _ = db.accountByUID(uid)
 		a.uid = uid
