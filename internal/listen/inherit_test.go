@@ -135,8 +135,6 @@ func answer(t *testing.T, path string) string {
 }
 
 // An announcement for another process is not taken, and not passed on either.
-//
-//nolint:paralleltest // the environment is the process's
 func TestAnnouncementForAnotherProcess(t *testing.T) {
 	t.Setenv("LISTEN_FDS", "1")
 	t.Setenv("LISTEN_FDNAMES", "a")
@@ -175,9 +173,8 @@ func TestWithoutInheritedListenerBinds(t *testing.T) {
 }
 
 // A name is used once: who asks again binds, and a second file of the name is
-// not left open.
+// not left open. Not parallel: see TestStaleSocketIsReplaced.
 func TestInheritedListenerIsTakenOnce(t *testing.T) {
-	t.Parallel()
 	dir := t.TempDir()
 	first, second := listenerFile(t, filepath.Join(dir, "1")), listenerFile(t, filepath.Join(dir, "2"))
 	inherited := listen.Inherited{"cri": {first, second}}

@@ -165,7 +165,12 @@ func TestSpansReachTheCollector(t *testing.T) {
 	}))
 	served := make(chan error, 1)
 	go func() { served <- collector.Serve(listener) }()
-	defer func() { collector.Stop(); <-served }()
+	defer func() {
+		collector.Stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}()
 
 	flush := start(t, listener.Addr().String(), 1)
 	work(t, 1)
