@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"net"
 	"os"
 	"path/filepath"
@@ -42,6 +43,9 @@ func FromParent() Inherited {
 	for _, f := range activation.Files(true) { // which are closed on exec
 		files[f.Name()] = append(files[f.Name()], f)
 	}
+	// What else came along, such as the pipe of a script that started this
+	// process, must not be held open by children that outlive it.
+	_ = unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // kernels before 5.11 cannot
 	return files
 }
 

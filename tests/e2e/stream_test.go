@@ -210,6 +210,9 @@ func talk(ctx context.Context, pod *harness.Pod, transport stream.Transport, por
 	if _, err := io.WriteString(conn, text); err != nil {
 		return "", err
 	}
+	if err := conn.CloseWrite(); err != nil {
+		return "", err
+	}
 	answer, readErr := io.ReadAll(conn)
 	return string(answer), errors.Join(conn.Err(), readErr)
 }
@@ -253,7 +256,8 @@ func TestCrictl(t *testing.T) {
 		{[]string{"exec", "--sync", container.ID, "echo", "at once"}, "at once\n"},
 		{[]string{"logs", container.ID}, "in the log\n"},
 	} {
-		if got := need(stage.CRI().Crictl(ctx, test.args...))(t); got != test.want {
+		// crictl adds empty lines of its own to what a command prints.
+		if got := need(stage.CRI().Crictl(ctx, test.args...))(t); strings.TrimRight(got, "\n")+"\n" != test.want {
 			t.Errorf("crictl %v gives %q, want %q", test.args, got, test.want)
 		}
 	}
