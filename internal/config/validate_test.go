@@ -148,11 +148,12 @@ func TestMistakesOfSeveralKeys(t *testing.T) {
 			"[streamer]\ntls_key_file = '/k.pem'\ntls_cert_file = '/c.pem'\n",
 			"f:3: streamer.tls_cert_file: is set but enable_tls_streaming is not\nf:2: streamer.tls_key_file: is set but enable_tls_streaming is not",
 		},
-		"dotted key":         {"cni.conf_dir = 'x'", "f:1: cni.conf_dir: \"x\" is not an absolute path"},
-		"inline table":       {"\nlog = { level = 'loud' }", "f:2: log.level: \"loud\" is none of debug, info, warn, error"},
-		"key in other case":  {"[CNI]\nConf_Dir = 'x'", "f:2: cni.conf_dir: \"x\" is not an absolute path"},
-		"quoted with a dot":  {"[runtime.runtimes.runc]\nruntime_type='x'\n[runtime.runtimes.'a.b']\nruntime_type = ''", "f:4: runtime.runtimes.a.b.runtime_type: is empty"},
-		"a file with an eol": {"[log]\r\nlevel = 'loud'\r\n", "f:2: log.level: \"loud\" is none of debug, info, warn, error"},
+		"dotted key":            {"cni.conf_dir = 'x'", "f:1: cni.conf_dir: \"x\" is not an absolute path"},
+		"inline table":          {"\nlog = { level = 'loud' }", "f:2: log.level: \"loud\" is none of debug, info, warn, error"},
+		"key in other case":     {"[CNI]\nConf_Dir = 'x'", "f:2: cni.conf_dir: \"x\" is not an absolute path"},
+		"handler with capitals": {"[runtime.runtimes.runc]\nruntime_type='x'\n[runtime.runtimes.Kata]\nruntime_type = ''", "f:4: runtime.runtimes.Kata.runtime_type: is empty"},
+		"quoted with a dot":     {"[runtime.runtimes.runc]\nruntime_type='x'\n[runtime.runtimes.'a.b']\nruntime_type = ''", "f:4: runtime.runtimes.a.b.runtime_type: is empty"},
+		"a file with an eol":    {"[log]\r\nlevel = 'loud'\r\n", "f:2: log.level: \"loud\" is none of debug, info, warn, error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

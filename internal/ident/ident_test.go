@@ -33,6 +33,10 @@ func TestCheck(t *testing.T) {
 		"":                      "pod id is empty: invalid argument",
 		strings.Repeat("f", 65): "is longer than 64 characters: invalid argument",
 		"ABC":                   `pod id "ABC" is not hexadecimal: invalid argument`,
+		"g":                     "is not hexadecimal",
+		"/":                     "is not hexadecimal", // before 0
+		":":                     "is not hexadecimal", // after 9
+		"`":                     "is not hexadecimal", // before a
 		"..":                    "is not hexadecimal",
 		"../../etc":             "is not hexadecimal",
 		"a/b":                   "is not hexadecimal",
