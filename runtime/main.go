@@ -211,22 +211,32 @@ const (
 	// sweepLimit bounds one attempt to sweep, sweepPause is between two.
 	sweepLimit = time.Minute
 	sweepPause = 5 * time.Second
+	// sweepEvery is how long a pod's failed start that could not be undone
+	// keeps its leftovers.
+	sweepEvery = 10 * time.Minute
 )
 
-// sweep clears what a crash has left, as soon as all members answer.
+// sweep clears what a crash has left, as soon as all members answer, and then
+// again and again what pods' failed starts have.
 func sweep(ctx context.Context, pods *pod.Service, containers *container.Service, env member.Env) error {
+	swept := false
 	for {
 		limited, cancel := context.WithTimeout(ctx, sweepLimit)
-		err := errors.Join(containers.Sweep(limited), pods.Sweep(limited))
-		cancel()
-		if err == nil || ctx.Err() != nil {
-			return nil
+		err := pods.Sweep(limited)
+		if !swept {
+			err = errors.Join(containers.Sweep(limited), err)
 		}
-		env.Log.WarnContext(ctx, "what a crash may have left is not swept yet", "error", err)
+		cancel()
+		pause := sweepEvery
+		if err != nil && ctx.Err() == nil {
+			pause = sweepPause
+			env.Log.WarnContext(ctx, "what a crash or a failed start may have left is not swept yet", "error", err)
+		}
+		swept = swept || err == nil
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(sweepPause):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/selinux/go-selinux/label"
@@ -146,21 +145,4 @@ func hostPath(path string) (string, error) {
 		return "", err
 	}
 	return filepath.EvalSymlinks(path)
-}
-
-// idmapLabels tell the snapshotter to shift a file system's owners into the
-// pod's user namespace.
-func idmapLabels(cfg *runtimeapi.PodSandboxConfig) map[string]string {
-	o := cfg.GetLinux().GetSecurityContext().GetNamespaceOptions().GetUsernsOptions()
-	if o.GetMode() != runtimeapi.NamespaceMode_POD || len(o.GetUids()) != 1 || len(o.GetGids()) != 1 {
-		return nil
-	}
-	return map[string]string{
-		snapshots.LabelSnapshotUIDMapping: idmap(o.GetUids()[0]),
-		snapshots.LabelSnapshotGIDMapping: idmap(o.GetGids()[0]),
-	}
-}
-
-func idmap(m *runtimeapi.IDMapping) string {
-	return fmt.Sprintf("%d:%d:%d", m.GetContainerId(), m.GetHostId(), m.GetLength())
 }

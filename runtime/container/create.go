@@ -112,7 +112,7 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	}
 	operation.Stage(ctx, "snapshot")
 	made.Add("snapshot", func(ctx context.Context) error { return s.Snapshots.RemoveRootfs(ctx, c.snapshotter, c.ID) })
-	if c.rootfs, err = s.Snapshots.PrepareRootfs(ctx, c.snapshotter, c.ID, img.ChainID, idmapLabels(p.Config)); err != nil {
+	if c.rootfs, err = s.Snapshots.PrepareRootfs(ctx, c.snapshotter, c.ID, img.ChainID, p.SnapshotLabels()); err != nil {
 		return nil, err
 	}
 	if len(volumes) > 0 {
@@ -189,11 +189,14 @@ func imageRef(img image.Image) string {
 	return img.ID
 }
 
+// podLabel has the pod's id in records of containers.
+const podLabel = "io.trivet.pod"
+
 // labels make the record findable with containerd's own tools.
 func (c *Container) labels() map[string]string {
 	return map[string]string{
 		"io.trivet.kind":               "container",
-		"io.trivet.pod":                c.PodID,
+		podLabel:                       c.PodID,
 		"io.kubernetes.container.name": clip(c.Streams.GetName()),
 		"io.kubernetes.pod.name":       clip(c.Streams.GetPodName()),
 		"io.kubernetes.pod.namespace":  clip(c.Streams.GetPodNamespace()),

@@ -206,8 +206,10 @@ func (s *Service) verify(ctx context.Context, c *Container) error {
 		return err
 	case task.Created:
 		// This process was killed between creating and starting the task.
+		how := exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: "the runtime was killed during the start"}
+		c.end.CompareAndSwap(nil, &how) // before the kill is told as an end
 		err := s.destroyTask(ctx, c.ID)
-		s.endSoon(c, exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: "the runtime was killed during the start"})
+		s.endSoon(c, how)
 		return err
 	case task.Stopped:
 		s.endSoon(c, exit{code: int32(task.ExitCode), at: task.ExitedAt})

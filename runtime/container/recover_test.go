@@ -100,12 +100,15 @@ func TestKilledAmidStart(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
+				// The end of a task that recovery kills is told before it is gone.
+				n.On("Tasks.Delete", podtest.Before, func(context.Context) error { time.Sleep(time.Second); return nil })
 				p, err := n.Start()
 				if err != nil {
 					t.Fatal(err)
 				}
 				*n.Process = *p
 				n.pod, c = n.Pods.All()[n.pod.ID], n.Process.Containers.All()[c.ID]
+				time.Sleep(time.Minute) // of the bubble's clock
 				synctest.Wait()
 				state := c.State()
 				if state.Phase != try.phase || state.ExitCode != try.code || state.Reason != try.reason {
@@ -239,6 +242,37 @@ func TestRecoverFails(t *testing.T) {
 	n := newNode(t)
 	n.Fail("Containers.List", podtest.Before, 1)
 	injected(t, n.Process.Containers.Recover(t.Context()))
+}
+
+// TestQuarantineInPod: a pod's end is also that of its containers whose records
+// cannot be read.
+func TestQuarantineInPod(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		bad := n.start(t, "bad").ID
+		other, err := n.Pods.Run(t.Context(), podtest.Sandbox("other"), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, _ := n.World.Containers.Get(bad)
+		one.Err = podtest.ErrInjected
+		n.World.Containers.Put(one)
+		n.restart(t, nil)
+		stopAll, removeAll := n.Process.Containers.StopAll, n.Process.Containers.RemoveAll
+		if err := errors.Join(stopAll(t.Context(), other.ID), removeAll(t.Context(), other.ID)); err != nil {
+			t.Fatal(err)
+		}
+		n.leaves(t, "container", "snapshot", "volumes", "mark", "task", "streams")
+		if err := stopAll(t.Context(), n.pod.ID); err != nil {
+			t.Fatal(err)
+		}
+		n.leaves(t, "container", "snapshot", "volumes", "mark", "streams")
+		if err := removeAll(t.Context(), n.pod.ID); err != nil {
+			t.Fatal(err)
+		}
+		n.leaves(t)
+	})
 }
 
 // TestSweep removes what is of no container, and only that.

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -59,9 +60,28 @@ func (s *Service) release(ctx context.Context, id, snapshotter string, busy bool
 	return s.marks.clear(id)
 }
 
-// RemoveAll removes all containers of a pod.
+// RemoveAll removes all containers of a pod, quarantined ones too.
 func (s *Service) RemoveAll(ctx context.Context, podID string) error {
-	return each(s.OfPod(podID), func(c *Container) error { return s.Remove(ctx, c) })
+	return errors.Join(
+		each(s.OfPod(podID), func(c *Container) error { return s.Remove(ctx, c) }),
+		each(s.orphansOf(podID), func(id string) error {
+			_, err := s.RemoveQuarantined(ctx, id)
+			return err
+		}))
+}
+
+// orphansOf are the ids of quarantined containers of a pod, as their labels
+// have it: the record is what could not be read.
+func (s *Service) orphansOf(podID string) []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var ids []string
+	for id, record := range s.orphaned {
+		if record.Labels[podLabel] == podID {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // RemoveQuarantined removes a container whose record could not be read. False

@@ -89,15 +89,16 @@ func (c *Container) await(ctx context.Context, limit time.Duration) (done bool, 
 	}
 }
 
-// StopAll kills all containers of a pod at once. The kubelet stops them one by
-// one, with grace, before it stops the pod.
+// StopAll kills all containers of a pod at once, quarantined ones too. The
+// kubelet stops them one by one, with grace, before it stops the pod.
 func (s *Service) StopAll(ctx context.Context, podID string) error {
-	return each(s.OfPod(podID), func(c *Container) error { return s.Stop(ctx, c, 0) })
+	return errors.Join(
+		each(s.OfPod(podID), func(c *Container) error { return s.Stop(ctx, c, 0) }),
+		each(s.orphansOf(podID), func(id string) error { return s.destroyTask(ctx, id) }))
 }
 
-// each works on all containers at once. That one fails does not hold up the
-// others.
-func each(all []*Container, work func(*Container) error) error {
+// each works on all at once. That one fails does not hold up the others.
+func each[T any](all []T, work func(T) error) error {
 	errs := make([]error, len(all))
 	var group sync.WaitGroup
 	for i, c := range all {

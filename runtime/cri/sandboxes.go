@@ -62,6 +62,10 @@ func (s *Sandboxes) stopping(id string) func(context.Context) error {
 func (s *Sandboxes) RemovePodSandbox(ctx context.Context, r *runtimeapi.RemovePodSandboxRequest) (*runtimeapi.RemovePodSandboxResponse, error) {
 	p, err := s.pods.Get(r.GetPodSandboxId())
 	if errdefs.IsNotFound(err) {
+		// Containers in quarantine may be left of it, and even run.
+		if err := s.containers.RemoveAll(ctx, r.GetPodSandboxId()); err != nil {
+			return nil, err
+		}
 		if _, err := s.pods.RemoveQuarantined(ctx, r.GetPodSandboxId()); err != nil {
 			return nil, err
 		}

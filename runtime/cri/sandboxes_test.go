@@ -150,10 +150,15 @@ func TestRemoveSandbox(t *testing.T) {
 			t.Errorf("left over: %v", left)
 		}
 		bad := s.pod(t, podtest.Sandbox("bad"))
+		s.start(t, bad, "of-a-bad-pod")
 		one, _ := s.Records.Get(bad)
 		one.Err = podtest.ErrInjected
 		s.Records.Put(bad, one)
 		s.restart(t)
+		s.Fail("Tasks.Delete", podtest.Before, 1)
+		if err := remove(bad); err == nil || len(s.Records.IDs()) != 1 {
+			t.Errorf("the pod goes before its container: %v, %v", err, s.Records.IDs())
+		}
 		if err := remove(bad); err != nil {
 			t.Error(err)
 		}
