@@ -36,15 +36,19 @@ func New[T any](kind string) *Catalog[T] {
 func (c *Catalog[T]) All() map[string]T { return *c.current.Load() }
 
 // Get returns what has the id, or the one id that begins with it. Errors:
-// InvalidArgument (malformed, or the start of several ids), NotFound.
+// InvalidArgument (empty, or the start of several ids), NotFound. What is no id
+// at all is not found either: that is what Stop and Remove want to know.
 func (c *Catalog[T]) Get(id string) (T, error) {
 	var none T
 	all := c.All()
 	if found, ok := all[id]; ok {
 		return found, nil
 	}
+	if id == "" {
+		return none, fmt.Errorf("%s id is empty: %w", c.kind, errdefs.ErrInvalidArgument)
+	}
 	if err := ident.Check(c.kind+" id", id); err != nil {
-		return none, err
+		return none, fmt.Errorf("%s %.80q: %w", c.kind, id, errdefs.ErrNotFound)
 	}
 	match := ""
 	for full := range all {

@@ -28,8 +28,8 @@ func TestGet(t *testing.T) {
 		"ab":                    {0, errdefs.ErrInvalidArgument, "several"},
 		"00":                    {0, errdefs.ErrNotFound, `pod "00"`},
 		"":                      {0, errdefs.ErrInvalidArgument, "pod id is empty"},
-		"../x":                  {0, errdefs.ErrInvalidArgument, "../x"},
-		strings.Repeat("a", 65): {0, errdefs.ErrInvalidArgument, "longer"},
+		"../x":                  {0, errdefs.ErrNotFound, "../x"},
+		strings.Repeat("a", 65): {0, errdefs.ErrNotFound, "aaaa"},
 	} {
 		value, err := c.Get(id)
 		if value != want.value || !errors.Is(err, want.kind) || want.kind == nil && err != nil {

@@ -135,13 +135,13 @@ func (s *Service) start(ctx context.Context, p *pod.Pod) (int, error) {
 	if err := s.Containerd.CreateContainer(ctx, record, ociSpec, p.Handler); err != nil {
 		return 0, err
 	}
-	rootfs, err := s.Containerd.PrepareRootfs(ctx, snapshotter, p.ID, img.chainID, nil)
+	rootfs, err := s.Containerd.PrepareRootfs(ctx, snapshotter, p.ID, img.chainID, p.SnapshotLabels())
 	if errdefs.IsNotFound(err) {
 		// The image is here, but another handler's snapshotter has unpacked it.
 		if img, err = s.fetch(ctx, snapshotter); err != nil {
 			return 0, err
 		}
-		rootfs, err = s.Containerd.PrepareRootfs(ctx, snapshotter, p.ID, img.chainID, nil)
+		rootfs, err = s.Containerd.PrepareRootfs(ctx, snapshotter, p.ID, img.chainID, p.SnapshotLabels())
 	}
 	if err != nil {
 		return 0, err

@@ -182,6 +182,10 @@ func workDir(asked string) (string, func(error), error) {
 	if err != nil {
 		return "", nil, fmt.Errorf("make directory: %w", err)
 	}
+	// Roots of user namespaces must get through to their containers' files.
+	if err := os.Chmod(dir, 0o711); err != nil {
+		return "", nil, fmt.Errorf("make directory: %w", err)
+	}
 	return dir, func(failed error) {
 		if failed != nil {
 			progress("the logs are in " + dir)
