@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/container/containertest"
 	"github.com/trivet-cri/trivet/runtime/image/imagetest"
@@ -166,6 +167,9 @@ func TestVolumes(t *testing.T) {
 			t.Errorf("%s has %v", m.Destination, entries)
 		}
 	}
+	if made, err := os.ReadDir(filepath.Join(n.VolumeDir(), c.ID)); err != nil || len(made) != len(volumes)-1 {
+		t.Errorf("%d volumes are made, %v", len(made), err)
+	}
 	off := newNode(t, func(d *container.Deps) { d.Config.IgnoreImageVolumes = true })
 	off.create(t, "server")
 	off.leaves(t, "container", "snapshot")
@@ -199,6 +203,43 @@ func TestAccountsAreReadOnce(t *testing.T) {
 			t.Errorf("the image's accounts were read %d times", reads)
 		}
 	})
+}
+
+// TestAccountsReaderGivesUp: the end of the one who began to read is not that
+// of those who wait with it.
+func TestAccountsReaderGivesUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t, func(d *container.Deps) {
+			d.Config.IgnoreImageVolumes, d.Config.CreateTimeout = true, config.Duration(10*time.Second)
+		})
+		_, release := n.Hold("Snapshots.View")
+		var group sync.WaitGroup
+		group.Go(func() {
+			if _, err := n.Process.Containers.Create(t.Context(), n.pod, containertest.Config("first")); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the first gets %v", err)
+			}
+		})
+		time.Sleep(5 * time.Second) // of the bubble's clock
+		group.Go(func() { n.create(t, "second") })
+		time.Sleep(7 * time.Second)
+		release()
+		group.Wait()
+		if reads := n.Called("Snapshots.View"); reads != 1 {
+			t.Errorf("the image's accounts were read %d times", reads)
+		}
+	})
+}
+
+// TestSweepAmidCreation: what a container that is being made has is not taken.
+func TestSweepAmidCreation(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	n.On("Snapshots.View", podtest.After, func(ctx context.Context) error { return n.Process.Containers.Sweep(ctx) })
+	c := n.create(t, "server")
+	if _, err := os.Stat(filepath.Join(n.VolumeDir(), c.ID, "0", "seed")); err != nil || n.Called("Streams.Sweep") != 2 {
+		t.Errorf("after %d sweeps: %v", n.Called("Streams.Sweep"), err)
+	}
 }
 
 func TestCreateOtherwise(t *testing.T) {
