@@ -76,11 +76,13 @@ func (l *Lab) networkResidue(found Residue) error {
 // cgroupResidue finds the cgroups below the lab's parent.
 func (l *Lab) cgroupResidue(found Residue) error {
 	for _, hierarchy := range cgroupHierarchies() {
-		err := filepath.WalkDir(filepath.Join(hierarchy, l.CgroupParent), func(path string, entry fs.DirEntry, err error) error {
+		parent := filepath.Join(hierarchy, l.CgroupParent)
+		err := filepath.WalkDir(parent, func(path string, entry fs.DirEntry, err error) error {
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil
 			}
-			if err == nil && entry.IsDir() {
+			// The parent is the lab's: the first pod makes it, and the lab removes it.
+			if err == nil && entry.IsDir() && path != parent {
 				found.add("cgroup", path)
 			}
 			return err

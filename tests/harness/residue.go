@@ -122,7 +122,8 @@ func (g *Group) fileResidue(found Residue) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // gone while walking
 		}
-		if err == nil && entry.Type() != fs.ModeSocket {
+		// The keeper's lock is the group's, made with the first container.
+		if err == nil && entry.Type() != fs.ModeSocket && path != filepath.Join(g.Config.State, "io", "keeper.lock") {
 			found.add("file", path)
 		}
 		return err
