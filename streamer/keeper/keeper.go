@@ -36,8 +36,9 @@ import (
 const (
 	// lockName is the file in the directory whose lock the keeper has.
 	lockName = "keeper.lock"
-	// idleLimit is how long a keeper stays with nothing to keep.
-	idleLimit = 10 * time.Second
+	// idleLimit is how long a keeper stays with nothing to keep. It is short,
+	// so that nothing is left of a group soon after its last container.
+	idleLimit = time.Second
 	// lookEvery is the pause between looks at the directory without an event.
 	lookEvery = 5 * time.Second
 )
@@ -144,10 +145,13 @@ func (k *keeper) follow(ctx context.Context, watcher *fsnotify.Watcher) error {
 		}
 		if len(k.held) > 0 {
 			idleSince = time.Now()
-		} else if time.Since(idleSince) > idleLimit {
+		} else if time.Since(idleSince) >= idleLimit {
 			return nil
 		}
 		next := lookEvery
+		if len(k.held) == 0 {
+			next = idleLimit
+		}
 		if settling < len(settleAfter) {
 			next = settleAfter[settling]
 			settling++

@@ -127,6 +127,14 @@ func TestKeepsLastWords(t *testing.T) {
 	await(t, "end of the hold", func() bool { return !isKept(early) && !isKept(late) })
 }
 
+// TestIdle has nothing to keep from the beginning.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	if err := keeper.Run(t.Context(), t.TempDir(), quiet()); err != nil || t.Context().Err() != nil {
+		t.Error(err)
+	}
+}
+
 func TestDirectoryMissing(t *testing.T) {
 	t.Parallel()
 	if err := keeper.Run(t.Context(), filepath.Join(t.TempDir(), "none"), quiet()); err == nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -79,9 +80,12 @@ func parseUsage(text []byte) (time.Duration, error) {
 	return time.Duration(used) * unit, nil
 }
 
-// close removes the cgroup; its processes have ended by then.
+// close removes the cgroup once its last process has ended.
 func (a *account) close() error {
-	if err := os.Remove(a.own); err != nil {
+	err := harness.WaitFor(context.Background(), 10*time.Second, "the end of what was measured", func(context.Context) error {
+		return os.Remove(a.own)
+	})
+	if err != nil {
 		return fmt.Errorf("remove CPU account: %w", err)
 	}
 	return nil
