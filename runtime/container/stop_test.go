@@ -121,18 +121,22 @@ func TestSignalIsNotSent(t *testing.T) {
 // not keep Stop from coming to its end.
 func TestShimHangs(t *testing.T) {
 	t.Parallel()
-	for name, kill := range map[string]func(context.Context) error{
-		"no answer": none,
-		"an error":  func(context.Context) error { return podtest.ErrInjected },
+	for name, try := range map[string]struct {
+		kill  func(context.Context) error
+		grace time.Duration
+	}{
+		"no answer":            {none, 0},
+		"no answer with grace": {none, time.Minute},
+		"an error":             {func(context.Context) error { return podtest.ErrInjected }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				n := newNode(t)
 				c := n.start(t, "server")
-				n.On("Tasks.Kill", podtest.Before, kill)
-				n.On("Tasks.Delete", podtest.Before, kill)
-				if err := n.Process.Containers.Stop(t.Context(), c, 0); err != nil {
+				n.On("Tasks.Kill", podtest.Before, try.kill)
+				n.On("Tasks.Delete", podtest.Before, try.kill)
+				if err := n.Process.Containers.Stop(t.Context(), c, try.grace); err != nil {
 					t.Fatal(err)
 				}
 				ended(t, c, 137, "Error")
@@ -381,6 +385,8 @@ func TestSignalsOfImages(t *testing.T) {
 		"37":         {37, runtimeapi.Signal_SIGNAL_SIGRTMINPLUS3},
 		"SIGRTMIN+3": {37, runtimeapi.Signal_SIGNAL_SIGRTMINPLUS3},
 		"rtmax-2":    {62, runtimeapi.Signal_SIGNAL_SIGRTMAXMINUS2},
+		"49":         {49, runtimeapi.Signal_SIGNAL_SIGRTMINPLUS15},
+		"63":         {63, runtimeapi.Signal_SIGNAL_SIGRTMAXMINUS1},
 		"50":         {50, runtimeapi.Signal_SIGNAL_SIGRTMAXMINUS14},
 		"64":         {64, runtimeapi.Signal_SIGNAL_SIGRTMAX},
 		"0":          {}, "-9": {}, "65": {}, "999": {}, "SIGFOO": {}, " TERM": {},

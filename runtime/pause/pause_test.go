@@ -172,6 +172,24 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// TestUserNamespace: the root's owners are shifted into the pod's user namespace.
+func TestUserNamespace(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	_, pods := newService(t, w)
+	cfg := podtest.SharedPID("web")
+	mapping := []*runtimeapi.IDMapping{{HostId: 65536, ContainerId: 0, Length: 65536}}
+	cfg.Linux.SecurityContext.NamespaceOptions.UsernsOptions = &runtimeapi.UserNamespace{
+		Mode: runtimeapi.NamespaceMode_POD, Uids: mapping, Gids: mapping,
+	}
+	if _, err := pods.Run(t.Context(), cfg, ""); err != nil {
+		t.Fatal(err)
+	}
+	if labels := w.Snapshots.Labels(); labels["containerd.io/snapshot/uidmapping"] != "0:65536:65536" {
+		t.Errorf("labels %v", labels)
+	}
+}
+
 // TestStartFails: a pod whose pause container fails, at whatever step, leaves
 // nothing; nor does its removal that fails once.
 func TestStartFails(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"google.golang.org/protobuf/proto"
@@ -290,6 +291,28 @@ func TestSweep(t *testing.T) {
 		}
 		if err := s.Sweep(t.Context()); err != nil || len(w.Leftovers()) != 8 {
 			t.Errorf("afterwards: %v, %v", err, w.Leftovers())
+		}
+	})
+}
+
+// TestSweepIsAsOf: what begins once the pods have been listed is not swept.
+func TestSweepIsAsOf(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := podtest.New()
+		s := pod.New(w.Deps())
+		defer s.Close()
+		w.Network.Put("0badcafe", podtest.Attached{Begun: time.Now()})
+		w.On("Network.Sweep", podtest.Before, func(context.Context) error {
+			time.Sleep(time.Second) // of the bubble's clock
+			w.Network.Put("1a7e", podtest.Attached{Begun: time.Now()})
+			return nil
+		})
+		if err := s.Sweep(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if left := w.Network.IDs(); !slices.Equal(left, []string{"1a7e"}) {
+			t.Errorf("left over: %v", left)
 		}
 	})
 }
