@@ -3,6 +3,7 @@ package container
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -37,6 +38,9 @@ func cgroupDir(cgroupsPath, controller string) (string, bool) {
 // expandSlice is the path of a slice: a-b.slice is in a.slice.
 func expandSlice(slice string) string {
 	stem := strings.TrimSuffix(slice, ".slice")
+	if stem == "-" {
+		return "" // the root slice
+	}
 	path, prefix := "", ""
 	for _, part := range strings.Split(stem, "-") {
 		prefix += part
@@ -73,16 +77,30 @@ func countOf(text, key string) int {
 	return 0
 }
 
-// killCgroup kills every process in a container's cgroup without anybody's
-// help: by cgroup.kill where the kernel has it, else one by one.
-func killCgroup(cgroupsPath string) error {
+// killCgroup kills every process in a container's cgroup, and in those below
+// it, without anybody's help: by cgroup.kill where the kernel has it, else one
+// by one. A path that is not of this container alone is refused.
+func killCgroup(id, cgroupsPath string) error {
 	dir, ok := cgroupDir(cgroupsPath, "memory")
-	if !ok {
-		return fmt.Errorf("cgroup %q is not there", cgroupsPath)
+	if !ok || !isOwn(dir, id) {
+		return fmt.Errorf("cgroup %q of container %s is not there", cgroupsPath, id)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "cgroup.kill"), []byte("1"), 0); err == nil {
 		return nil
 	}
+	return filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || !entry.IsDir() {
+			return err
+		}
+		return killProcesses(path)
+	})
+}
+
+// isOwn tells whether a cgroup is of one container alone.
+func isOwn(dir, id string) bool { return id != "" && strings.Contains(filepath.Base(dir), id) }
+
+// killProcesses kills what is in one directory of a cgroup of version 1.
+func killProcesses(dir string) error {
 	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	if err != nil {
 		return fmt.Errorf("list processes of cgroup: %w", err)

@@ -54,8 +54,12 @@ func TestRemove(t *testing.T) {
 				}
 				synctest.Wait()
 				n.leaves(t)
-				if calls := n.Calls(); calls[len(calls)-1] != "Containers.Delete" {
+				calls := n.Calls()
+				if calls[len(calls)-1] != "Containers.Delete" {
 					t.Errorf("order %v: the record is not last", calls)
+				}
+				if name == "exited" && slices.Contains(calls, "Tasks.Delete") {
+					t.Errorf("%v: a task that is gone is asked for", calls)
 				}
 				if _, err := n.Process.Containers.Get(c.ID); !errdefs.IsNotFound(err) {
 					t.Errorf("after the removal: %v", err)

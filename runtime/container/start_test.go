@@ -239,6 +239,9 @@ func TestRemoveRacesStart(t *testing.T) {
 			if !c.State().Removing {
 				t.Errorf("state %+v", c.State())
 			}
+			if _, err := n.Process.Containers.Create(t.Context(), n.pod, c.Config); !errdefs.IsAlreadyExists(err) {
+				t.Errorf("created again: %v", err)
+			}
 		})
 	})
 }

@@ -46,7 +46,7 @@ func (s *Service) Stop(ctx context.Context, c *Container, timeout time.Duration)
 		return err
 	}
 	s.logger(c).WarnContext(ctx, "container has not ended after SIGKILL: killing what is in its cgroup")
-	killed := killCgroup(c.cgroupsPath)
+	killed := killCgroup(c.ID, c.cgroupsPath)
 	if done, err := c.await(ctx, step); done || err != nil {
 		return err
 	}

@@ -3,14 +3,10 @@ package container_test
 import (
 	"context"
 	"errors"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,8 +15,6 @@ import (
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/trivet-cri/trivet/internal/config"
-	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/container/containertest"
 	"github.com/trivet-cri/trivet/runtime/image/imagetest"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
@@ -276,58 +270,6 @@ func TestOneCannotBeRemoved(t *testing.T) {
 			t.Errorf("%d are left", len(left))
 		}
 	})
-}
-
-// TestCgroupIsKilled: without the shim's help, what is in the container's
-// cgroup ends.
-func TestCgroupIsKilled(t *testing.T) {
-	t.Parallel()
-	root := "/sys/fs/cgroup/memory"
-	if _, err := os.Stat(root); err != nil {
-		root = "/sys/fs/cgroup"
-	}
-	parent := "/trivet-test-" + strconv.Itoa(os.Getpid())
-	n := newNode(t, func(d *container.Deps) { d.Config.StopTimeout = config.Duration(2 * time.Second) })
-	sandbox := podtest.Sandbox("cgroup")
-	sandbox.Linux.CgroupParent = parent
-	var err error
-	if n.pod, err = n.Pods.Run(t.Context(), sandbox, ""); err != nil {
-		t.Fatal(err)
-	}
-	c := n.start(t, "server")
-	dir := filepath.Join(root, parent, c.ID)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	victim := exec.Command("sleep", "600")
-	if err := victim.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = victim.Process.Kill()
-		_ = victim.Wait()
-		if err := errors.Join(os.Remove(dir), os.Remove(filepath.Dir(dir))); err != nil {
-			t.Error(err)
-		}
-	})
-	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(victim.Process.Pid)), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	n.Tasks.Ignore(unix.SIGKILL)
-	stopped := make(chan error, 1)
-	go func() { stopped <- n.Process.Containers.Stop(t.Context(), c, 0) }()
-	_ = victim.Wait()
-	if status, ok := victim.ProcessState.Sys().(syscall.WaitStatus); !ok || status.Signal() != unix.SIGKILL {
-		t.Errorf("the process ended by %v", victim.ProcessState)
-	}
-	n.Tasks.Exit(c.ID, 137) // as the shim would tell
-	if err := <-stopped; err != nil {
-		t.Error(err)
-	}
-	ended(t, c, 137, "Error")
-	if c.State().Message != "" {
-		t.Errorf("state %+v", c.State())
-	}
 }
 
 // TestSignalsOfTheCRI: each signal that a client can name is sent, and comes

@@ -166,6 +166,13 @@ func TestStart(t *testing.T) {
 	if pid, err := s.PID(t.Context(), p.ID); pid != 0 || err != nil {
 		t.Errorf("removed: %d, %v", pid, err)
 	}
+	// One that a crash has kept from its start holds no namespace yet.
+	if _, err := w.CreateTask(t.Context(), "0badcafe", nil, engine.TaskIO{}, ""); err != nil {
+		t.Fatal(err)
+	}
+	if pid, err := s.PID(t.Context(), "0badcafe"); pid != 0 || err != nil {
+		t.Errorf("created: %d, %v", pid, err)
+	}
 	w.Fail("Tasks.Get", podtest.Before, 1)
 	if _, err := s.PID(t.Context(), p.ID); !errors.Is(err, podtest.ErrInjected) {
 		t.Errorf("containerd is away: %v", err)
@@ -262,6 +269,15 @@ func TestSnapshotters(t *testing.T) {
 					t.Errorf("snapshotter %q of handler %q", one.Snapshotter, handler)
 				}
 				w.known = true // as the image index does
+			}
+			nothing := func(context.Context) error { return nil }
+			for _, p := range pods.All() {
+				if err := pods.Remove(t.Context(), p, nothing, nothing); err != nil {
+					t.Error(err)
+				}
+			}
+			if left := w.Leftovers(); len(left) > 0 {
+				t.Errorf("left over: %v", left)
 			}
 			if !w.unpacked["overlayfs"] || !w.unpacked["native"] {
 				t.Errorf("unpacked in %v", w.unpacked)
