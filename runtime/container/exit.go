@@ -143,6 +143,25 @@ func (c *Container) conclude(record *recordv1.Container) {
 	c.publish(func(st *State) { st.restore(record) })
 }
 
+// keep writes the record of an end that is published already, as soon as
+// containerd takes it.
+func (s *Service) keep(c *Container, record *recordv1.Container) {
+	s.background(func() {
+		for {
+			err := s.Records.UpdateContainer(s.life, c.ID, record)
+			if err == nil || errdefs.IsNotFound(err) || s.life.Err() != nil {
+				return
+			}
+			s.logger(c).WarnContext(s.life, "the container's end is not recorded yet", "error", err)
+			select {
+			case <-s.life.Done():
+				return
+			case <-time.After(retryPause):
+			}
+		}
+	})
+}
+
 // restore is the state that a record with an exit tells.
 func (st *State) restore(record *recordv1.Container) {
 	st.Phase, st.PID = runtimeapi.ContainerState_CONTAINER_EXITED, 0

@@ -66,12 +66,11 @@ func (s *Service) revive(r engine.ContainerRecord) (*Container, error) {
 	case marked:
 		c.publish(func(st *State) { st.Phase, st.StartedAt = runtimeapi.ContainerState_CONTAINER_RUNNING, started })
 	case !p.State().Ready:
-		// Its pod ended with the machine: nobody knows how it did.
-		how := lost("the machine was restarted, or the pod has ended without it")
-		c.publish(func(st *State) {
-			st.Phase, st.FinishedAt = runtimeapi.ContainerState_CONTAINER_EXITED, how.at
-			st.ExitCode, st.Reason, st.Message = how.code, how.reason, how.message
-		})
+		// Its pod ended with the machine: nobody knows how it did. What is said
+		// now is kept, so that it is said again.
+		record := s.exitRecord(c, lost("the machine was restarted, or the pod has ended without it"))
+		c.conclude(record)
+		s.keep(c, record)
 	}
 	return c, nil
 }

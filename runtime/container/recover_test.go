@@ -154,6 +154,12 @@ func TestReboot(t *testing.T) {
 		ended(t, all[waiting.ID], 255, "ContainerStatusUnknown")
 		ended(t, all[ran.ID], 255, "ContainerStatusUnknown")
 		ended(t, all[done.ID], 2, "Error")
+		at := all[ran.ID].State().FinishedAt
+		time.Sleep(time.Minute) // of the bubble's clock
+		n.restart(t, nil)
+		if all = n.Process.Containers.All(); !all[ran.ID].State().FinishedAt.Equal(at) {
+			t.Errorf("it ended at %s, and at %s", at, all[ran.ID].State().FinishedAt)
+		}
 		for _, c := range all {
 			if err := n.Process.Containers.Stop(t.Context(), c, time.Second); err != nil {
 				t.Error(err)

@@ -56,11 +56,11 @@ func (s *Service) start(ctx context.Context, c *Container) error {
 	pid, err := s.run(ctx, c)
 	if err != nil {
 		record := s.exitRecord(c, exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: err.Error()})
-		kept := s.Records.UpdateContainer(context.WithoutCancel(ctx), c.ID, record)
-		if kept != nil {
-			// After a restart of this process the mark without a task says that
-			// it has ended, if not why.
-			s.logger(c).WarnContext(ctx, "failed start is not recorded", "error", kept)
+		// Until it is recorded, the mark without a task tells a restarted process
+		// that it has ended, if not why.
+		if kept := s.Records.UpdateContainer(context.WithoutCancel(ctx), c.ID, record); kept != nil {
+			s.logger(c).WarnContext(ctx, "failed start is not recorded yet", "error", kept)
+			s.keep(c, record)
 		}
 		c.conclude(record)
 		return err
