@@ -50,7 +50,10 @@ type Container struct {
 	rootfs      []mount.Mount // nil after a recovery: containerd knows
 	cgroupsPath string        // of the OCI spec
 	mountLabel  string        // SELinux label of its root
+	// snapshotLabels are those of its snapshot.
+	snapshotLabels map[string]string
 	record      *recordv1.Container
+	unsure      bool // a start was cut short, there may be a task; guarded by the turn
 	clean       bool // its task is deleted and its streams are closed; guarded by the turn
 	state       atomic.Pointer[State]
 	turn        chan struct{}        // holds a token while an operation changes it

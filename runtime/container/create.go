@@ -102,6 +102,14 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 		return nil, err
 	}
 	c.User, c.cgroupsPath, c.mountLabel = ociSpec.Process.User, ociSpec.Linux.CgroupsPath, ociSpec.Linux.MountLabel
+	if len(volumes) > 0 {
+		// Before the record: what the record tells of is whole.
+		operation.Stage(ctx, "volumes")
+		made.Add("volumes", func(context.Context) error { return s.removeVolumes(c.ID) })
+		if err := s.fillVolumes(ctx, c, volumes); err != nil {
+			return nil, err
+		}
+	}
 	operation.Stage(ctx, "record")
 	made.Add("record", func(ctx context.Context) error { return s.Records.DeleteContainer(ctx, c.ID) })
 	record := engine.ContainerRecord{
@@ -112,15 +120,8 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	}
 	operation.Stage(ctx, "snapshot")
 	made.Add("snapshot", func(ctx context.Context) error { return s.Snapshots.RemoveRootfs(ctx, c.snapshotter, c.ID) })
-	if c.rootfs, err = s.Snapshots.PrepareRootfs(ctx, c.snapshotter, c.ID, img.ChainID, p.SnapshotLabels()); err != nil {
+	if c.rootfs, err = s.Snapshots.PrepareRootfs(ctx, c.snapshotter, c.ID, img.ChainID, c.snapshotLabels); err != nil {
 		return nil, err
-	}
-	if len(volumes) > 0 {
-		operation.Stage(ctx, "volumes")
-		made.Add("volumes", func(context.Context) error { return s.removeVolumes(c.ID) })
-		if err := s.fillVolumes(ctx, c, volumes); err != nil {
-			return nil, err
-		}
 	}
 	made.Release()
 	s.add(c)
@@ -160,6 +161,7 @@ func (s *Service) settle(c *Container, p *pod.Pod) {
 	if c.snapshotter == "" {
 		c.snapshotter = s.Snapshotter
 	}
+	c.snapshotLabels = p.SnapshotLabels()
 	m := p.Config.GetMetadata()
 	c.Streams = &streamerv1.Container{
 		Id: c.ID, PodId: p.ID, Name: c.Config.GetMetadata().GetName(),

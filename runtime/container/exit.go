@@ -15,6 +15,7 @@ import (
 
 // exit is how a container ended.
 type exit struct {
+	pid     int // of whom it is told, 0 if that is not known
 	code    int32
 	at      time.Time
 	reason  string // empty to have it found
@@ -50,7 +51,7 @@ func (s *Service) seen(ctx context.Context, event engine.TaskEvent) {
 	case ok && event.OOM:
 		c.oom.Store(true)
 	case ok:
-		s.endSoon(c, exit{code: int32(event.ExitCode), at: event.ExitedAt})
+		s.endSoon(c, exit{pid: event.PID, code: int32(event.ExitCode), at: event.ExitedAt})
 	case !event.OOM:
 		s.background(func() { s.Pods.PauseExited(ctx, event.ContainerID) })
 	}
@@ -65,9 +66,8 @@ func (s *Service) endSoon(c *Container, how exit) {
 // streamer are there again. What was told first counts: an exit code that is
 // known is kept, whatever is guessed while it cannot be recorded.
 func (s *Service) ended(ctx context.Context, c *Container, how exit) {
-	c.end.CompareAndSwap(nil, &how)
 	for {
-		err := s.workOff(ctx, c, *c.end.Load())
+		err := s.workOff(ctx, c, how)
 		if err == nil || ctx.Err() != nil {
 			return
 		}
@@ -90,6 +90,11 @@ func (s *Service) workOff(ctx context.Context, c *Container, how exit) error {
 	if c.State().Phase != runtimeapi.ContainerState_CONTAINER_RUNNING {
 		return nil // another event, or the start itself, has told
 	}
+	if pid := c.State().PID; how.pid != 0 && pid != 0 && how.pid != pid {
+		return nil // of an earlier task, whose start was cut short
+	}
+	c.end.CompareAndSwap(nil, &how)
+	how = *c.end.Load()
 	if how.reason == "" {
 		how.reason = s.reason(c, how.code)
 	}
@@ -126,7 +131,8 @@ func (s *Service) exitRecord(c *Container, how exit) *recordv1.Container {
 	state := c.State()
 	started := state.StartedAt
 	if started.IsZero() {
-		started, _ = s.marks.get(c.ID)
+		how, _ := s.marks.get(c.ID)
+		started = how.Begun
 	}
 	if how.at.Before(started) {
 		how.at = started // another clock, or none at all
@@ -224,12 +230,7 @@ func (s *Service) verify(ctx context.Context, c *Container) error {
 	case err != nil:
 		return err
 	case task.Created:
-		// This process was killed between creating and starting the task.
-		how := exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: "the runtime was killed during the start"}
-		c.end.CompareAndSwap(nil, &how) // before the kill is told as an end
-		err := s.destroyTask(ctx, c.ID)
-		s.endSoon(c, how)
-		return err
+		return s.unstarted(ctx, c)
 	case task.Stopped:
 		s.endSoon(c, exit{code: int32(task.ExitCode), at: task.ExitedAt})
 		return nil
@@ -241,5 +242,46 @@ func (s *Service) verify(ctx context.Context, c *Container) error {
 	if c.Running() {
 		c.publish(func(st *State) { st.PID = task.PID })
 	}
+	return nil
+}
+
+const (
+	// startGrace is how long a start that was under way when this process was
+	// killed may take to be carried out after all.
+	startGrace = 2 * time.Second
+	startLook  = 50 * time.Millisecond
+)
+
+// unstarted deals with a task whose process was not started when this process
+// was killed. containerd may be about to; if not, the container is what it was
+// before the start: nothing of it has ever run.
+func (s *Service) unstarted(ctx context.Context, c *Container) error {
+	deadline := time.Now().Add(startGrace)
+	for time.Now().Before(deadline) {
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-time.After(startLook):
+		}
+		task, err := s.Tasks.GetTask(ctx, c.ID)
+		if err != nil || !task.Created {
+			return s.verify(ctx, c)
+		}
+	}
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	defer c.give()
+	if err := s.destroyTask(ctx, c.ID); err != nil {
+		return err
+	}
+	if err := s.marks.clear(c.ID); err != nil {
+		return err
+	}
+	c.unsure = true // its streams are there
+	c.publish(func(st *State) {
+		st.Phase, st.StartedAt = runtimeapi.ContainerState_CONTAINER_CREATED, time.Time{}
+	})
+	s.logger(c).WarnContext(ctx, "start that was cut short is taken back")
 	return nil
 }

@@ -1,20 +1,41 @@
 package container
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/trivet-cri/trivet/internal/ident"
 )
 
-// marks are one small file for each container whose start has begun, with the
-// time of it. They are cheap, on tmpfs, and gone after a reboot: then nothing
-// that was started runs any more.
+// marks are one small file for each container whose start has begun, which
+// tells how far the start had come. They are cheap, on tmpfs, and gone after a
+// reboot: then nothing that was started runs any more.
 type marks struct{ dir string }
+
+// mark is the content of one.
+type mark struct {
+	Begun time.Time `json:"begun"`
+	Step  step      `json:"step"`
+	PID   int       `json:"pid,omitempty"` // once it runs
+}
+
+// step is how far a start has come.
+type step string
+
+const (
+	// creating: there may be a task, but its process was not started.
+	creating step = "creating"
+	// starting: containerd was asked to start the process.
+	starting step = "starting"
+	// running: it has done so.
+	running step = "running"
+)
 
 func newMarks(dir string) (marks, error) {
 	if err := os.MkdirAll(dir, 0o711); err != nil {
@@ -23,36 +44,46 @@ func newMarks(dir string) (marks, error) {
 	return marks{dir}, nil
 }
 
-// set records that the start of id begins.
-func (m marks) set(id string, at time.Time) error {
-	if err := os.WriteFile(filepath.Join(m.dir, id), []byte(at.Format(time.RFC3339Nano)), 0o600); err != nil {
+// set records how far the start of id is. A reader sees the old mark or the
+// new one, whenever this process is killed.
+func (m marks) set(id string, how mark) error {
+	text, err := json.Marshal(how)
+	if err != nil {
+		return fmt.Errorf("mark container %s as started: %w", id, err)
+	}
+	path := filepath.Join(m.dir, id)
+	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+		return fmt.Errorf("mark container %s as started: %w", id, err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
 		return fmt.Errorf("mark container %s as started: %w", id, err)
 	}
 	return nil
 }
 
-// get tells whether and when id was started. A file that cannot be read as a
-// time, which a crash amid set leaves, counts with its own time.
-func (m marks) get(id string) (at time.Time, started bool) {
+// get tells how far the start of id has come, if it was begun. A file that
+// cannot be understood counts as a start that has come as far as can be.
+func (m marks) get(id string) (how mark, started bool) {
 	path := filepath.Join(m.dir, id)
 	info, err := os.Stat(path)
 	if err != nil {
-		return time.Time{}, false
+		return mark{}, false
 	}
+	unknown := mark{Begun: info.ModTime(), Step: running}
 	text, err := os.ReadFile(path)
-	if err != nil {
-		return info.ModTime(), true
+	if err != nil || json.Unmarshal(text, &how) != nil || how.Begun.IsZero() {
+		return unknown, true
 	}
-	if at, err = time.Parse(time.RFC3339Nano, string(text)); err != nil {
-		return info.ModTime(), true
-	}
-	return at, true
+	return how, true
 }
 
 // clear forgets id.
 func (m marks) clear(id string) error {
-	if err := os.Remove(filepath.Join(m.dir, id)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove mark of container %s: %w", id, err)
+	path := filepath.Join(m.dir, id)
+	for _, file := range []string{path, path + ".new"} {
+		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove mark of container %s: %w", id, err)
+		}
 	}
 	return nil
 }
@@ -65,8 +96,9 @@ func (m marks) list() ([]string, error) {
 	}
 	var ids []string
 	for _, e := range entries {
-		if ident.Check("container id", e.Name()) == nil {
-			ids = append(ids, e.Name())
+		id := strings.TrimSuffix(e.Name(), ".new")
+		if ident.Check("container id", id) == nil {
+			ids = append(ids, id)
 		}
 	}
 	return ids, nil

@@ -59,12 +59,17 @@ func (s *Service) revive(r engine.ContainerRecord) (*Container, error) {
 	c.snapshotter = r.Snapshotter
 	c.User, c.cgroupsPath, c.mountLabel = r.User, r.CgroupsPath, r.MountLabel
 	s.settle(c, p)
-	started, marked := s.marks.get(r.ID)
+	how, marked := s.marks.get(r.ID)
 	switch {
 	case r.Record.GetFinishedAt() != nil:
 		c.publish(func(st *State) { st.restore(r.Record) })
+	case marked && how.Step == creating:
+		// The start was cut short before its process was: it can be started anew.
+		c.unsure = true
 	case marked:
-		c.publish(func(st *State) { st.Phase, st.StartedAt = runtimeapi.ContainerState_CONTAINER_RUNNING, started })
+		c.publish(func(st *State) {
+			st.Phase, st.StartedAt, st.PID = runtimeapi.ContainerState_CONTAINER_RUNNING, how.Begun, how.PID
+		})
 	case !p.State().Ready:
 		// Its pod ended with the machine: nobody knows how it did. What is said
 		// now is kept, so that it is said again.

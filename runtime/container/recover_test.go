@@ -2,6 +2,7 @@ package container_test
 
 import (
 	"context"
+	"fmt"
 	"errors"
 	"os"
 	"path/filepath"
@@ -57,8 +58,11 @@ func TestRecover(t *testing.T) {
 // next one finds out what has become of the container.
 func TestKilledAmidStart(t *testing.T) {
 	t.Parallel()
-	mark := func(n *node, c *container.Container) error {
-		return os.WriteFile(filepath.Join(n.MarkDir(), c.ID), []byte(time.Now().Format(time.RFC3339Nano)), 0o600)
+	mark := func(step string) func(n *node, c *container.Container) error {
+		return func(n *node, c *container.Container) error {
+			text := fmt.Sprintf(`{"begun": %q, "step": %q}`, time.Now().Format(time.RFC3339Nano), step)
+			return os.WriteFile(filepath.Join(n.MarkDir(), c.ID), []byte(text), 0o600)
+		}
 	}
 	open := func(n *node, c *container.Container) error {
 		_, err := n.Streams.OpenIO(context.Background(), &streamerv1.OpenIORequest{Container: c.Streams})
@@ -80,12 +84,15 @@ func TestKilledAmidStart(t *testing.T) {
 		code   int32
 		reason string
 	}{
-		"before the mark":     {nil, created, 0, ""},
-		"after the mark":      {[]act{mark}, exited, 255, "ContainerStatusUnknown"},
-		"with streams":        {[]act{mark, open}, exited, 255, "ContainerStatusUnknown"},
-		"with a created task": {[]act{mark, open, create}, exited, 128, "StartError"},
-		"with a started task": {[]act{mark, open, create, start}, running, 0, ""},
-		"with an ended task":  {[]act{mark, open, create, start, exit}, exited, 6, "Error"},
+		"before the mark":                {nil, created, 0, ""},
+		"after the mark":                 {[]act{mark("creating")}, created, 0, ""},
+		"with streams":                   {[]act{mark("creating"), open}, created, 0, ""},
+		"with a created task":            {[]act{mark("creating"), open, create}, created, 0, ""},
+		"with a task that was to start":  {[]act{mark("starting"), open, create}, created, 0, ""},
+		"with a task that is gone":       {[]act{mark("starting"), open}, exited, 255, "ContainerStatusUnknown"},
+		"with a started task":            {[]act{mark("starting"), open, create, start}, running, 0, ""},
+		"with an ended task":             {[]act{mark("starting"), open, create, start, exit}, exited, 6, "Error"},
+		"with an ended task, known well": {[]act{mark("running"), open, create, start, exit}, exited, 6, "Error"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -119,6 +126,11 @@ func TestKilledAmidStart(t *testing.T) {
 				}
 				if state.Phase == running && state.PID == 0 {
 					t.Error("its process is not known")
+				}
+				if state.Phase == created { // nothing of it ran, so it can
+					if err := n.Process.Containers.Start(t.Context(), c, n.pod); err != nil || !c.Running() {
+						t.Errorf("the start that follows: %v, state %+v", err, c.State())
+					}
 				}
 				if err := n.Process.Containers.Remove(t.Context(), c); err != nil {
 					t.Fatal(err)

@@ -24,7 +24,7 @@ func (s *Service) Remove(ctx context.Context, c *Container) error {
 	}
 	defer c.give()
 	started := c.State().Phase != runtimeapi.ContainerState_CONTAINER_CREATED
-	if err := s.release(ctx, c.ID, c.snapshotter, started && !c.clean); err != nil {
+	if err := s.release(ctx, c.ID, c.snapshotter, (started || c.unsure) && !c.clean); err != nil {
 		return err
 	}
 	s.containers.Delete(c.ID)

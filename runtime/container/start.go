@@ -50,10 +50,18 @@ func (s *Service) start(ctx context.Context, c *Container) error {
 		return fmt.Errorf("container %s is not in state created but %s: %w", c.ID, state.Phase, errdefs.ErrFailedPrecondition)
 	}
 	begun := time.Now()
-	if err := s.marks.set(c.ID, begun); err != nil {
+	if c.unsure {
+		// An earlier start was cut short before its process was started.
+		if err := s.destroyTask(ctx, c.ID); err != nil {
+			return err
+		}
+		c.unsure = false
+	}
+	c.end.Store(nil)
+	if err := s.marks.set(c.ID, mark{Begun: begun, Step: creating}); err != nil {
 		return err
 	}
-	pid, err := s.run(ctx, c)
+	pid, err := s.run(ctx, c, begun)
 	if err != nil {
 		record := s.exitRecord(c, exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: err.Error()})
 		// Until it is recorded, the mark without a task tells a restarted process
@@ -65,6 +73,9 @@ func (s *Service) start(ctx context.Context, c *Container) error {
 		c.conclude(record)
 		return err
 	}
+	if err := s.marks.set(c.ID, mark{Begun: begun, Step: running, PID: pid}); err != nil {
+		s.logger(c).WarnContext(ctx, "mark of a running container is not kept: a restart of this process will ask its shim", "error", err)
+	}
 	c.publish(func(st *State) {
 		st.Phase, st.PID, st.StartedAt = runtimeapi.ContainerState_CONTAINER_RUNNING, pid, begun
 	})
@@ -74,7 +85,7 @@ func (s *Service) start(ctx context.Context, c *Container) error {
 
 // run opens the streams and runs the task. On failure nothing of either is
 // left.
-func (s *Service) run(ctx context.Context, c *Container) (pid int, err error) {
+func (s *Service) run(ctx context.Context, c *Container, begun time.Time) (pid int, err error) {
 	var made undo.Stack
 	defer func() {
 		if err == nil {
@@ -106,6 +117,9 @@ func (s *Service) run(ctx context.Context, c *Container) (pid int, err error) {
 		return 0, err
 	}
 	operation.Stage(ctx, "start task")
+	if err := s.marks.set(c.ID, mark{Begun: begun, Step: starting}); err != nil {
+		return 0, err
+	}
 	err = telemetry.Span(ctx, "task.start", func(ctx context.Context) error {
 		pid, err = s.Tasks.StartTask(ctx, c.ID)
 		return err
@@ -148,7 +162,11 @@ func (s *Service) rootfsOf(ctx context.Context, c *Container) ([]mount.Mount, er
 	mounts := c.rootfs
 	if mounts == nil {
 		var err error
-		if mounts, err = s.Snapshots.RootfsMounts(ctx, c.snapshotter, c.ID); err != nil {
+		mounts, err = s.Snapshots.RootfsMounts(ctx, c.snapshotter, c.ID)
+		if errdefs.IsNotFound(err) { // the creation was cut short before it was made
+			mounts, err = s.prepareRootfs(ctx, c)
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -161,6 +179,15 @@ func (s *Service) rootfsOf(ctx context.Context, c *Container) ([]mount.Mount, er
 		labelled[i] = m
 	}
 	return labelled, nil
+}
+
+// prepareRootfs makes the container's snapshot of its image.
+func (s *Service) prepareRootfs(ctx context.Context, c *Container) ([]mount.Mount, error) {
+	img, err := s.Images.Resolve(ctx, c.ImageID)
+	if err != nil {
+		return nil, err
+	}
+	return s.Snapshots.PrepareRootfs(ctx, c.snapshotter, c.ID, img.ChainID, c.snapshotLabels)
 }
 
 // destroyTask kills and deletes a task, in whatever state it is. A process that

@@ -22,6 +22,7 @@ type TaskEvent struct {
 	ContainerID string
 	OOM         bool
 	// The rest is set for an exit.
+	PID      int
 	ExitCode uint32
 	ExitedAt time.Time
 }
@@ -84,7 +85,7 @@ func taskEvent(envelope *events.Envelope) (TaskEvent, bool) {
 		if event.GetID() != event.GetContainerID() {
 			return TaskEvent{}, false // an exec
 		}
-		return TaskEvent{ContainerID: event.GetContainerID(), ExitCode: event.GetExitStatus(), ExitedAt: event.GetExitedAt().AsTime()}, true
+		return TaskEvent{ContainerID: event.GetContainerID(), PID: int(event.GetPid()), ExitCode: event.GetExitStatus(), ExitedAt: event.GetExitedAt().AsTime()}, true
 	case *eventsapi.TaskOOM:
 		return TaskEvent{ContainerID: event.GetContainerID(), OOM: true}, true
 	}

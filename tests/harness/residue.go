@@ -122,8 +122,11 @@ func (g *Group) fileResidue(found Residue) error {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil // gone while walking
 		}
-		// The keeper's lock is the group's, made with the first container.
-		if err == nil && entry.Type() != fs.ModeSocket && path != filepath.Join(g.Config.State, "io", "keeper.lock") {
+		// The keeper's lock is the group's, made with the first container, and
+		// each streamer has a directory for its commands.
+		own := path == filepath.Join(g.Config.State, "io", "keeper.lock") ||
+			filepath.Dir(path) == filepath.Join(g.Config.State, "exec")
+		if err == nil && entry.Type() != fs.ModeSocket && !own {
 			found.add("file", path)
 		}
 		return err
