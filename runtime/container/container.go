@@ -52,15 +52,15 @@ type Container struct {
 	mountLabel  string        // SELinux label of its root
 	// snapshotLabels are those of its snapshot.
 	snapshotLabels map[string]string
-	record      *recordv1.Container
-	unsure      bool // a start was cut short, there may be a task; guarded by the turn
-	clean       bool // its task is deleted and its streams are closed; guarded by the turn
-	state       atomic.Pointer[State]
-	turn        chan struct{}        // holds a token while an operation changes it
-	exited      chan struct{}        // closed when the state is final
-	oom         atomic.Bool          // the kernel's OOM killer was at work
-	signalled   atomic.Bool          // the stop signal was sent once
-	end         atomic.Pointer[exit] // how it ended, from when that is known until the state tells
+	record         *recordv1.Container
+	unsure         bool // a start was cut short, there may be a task; guarded by the turn
+	clean          bool // its task is deleted and its streams are closed; guarded by the turn
+	state          atomic.Pointer[State]
+	turn           chan struct{}        // holds a token while an operation changes it
+	exited         chan struct{}        // closed when the state is final
+	oom            atomic.Bool          // the kernel's OOM killer was at work
+	signalled      atomic.Bool          // the stop signal was sent once
+	end            atomic.Pointer[exit] // how it ended, from when that is known until the state tells
 }
 
 // State is what may change of a container. A published one never does.

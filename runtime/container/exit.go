@@ -232,7 +232,7 @@ func (s *Service) verify(ctx context.Context, c *Container) error {
 	case task.Created:
 		return s.unstarted(ctx, c)
 	case task.Stopped:
-		s.endSoon(c, exit{code: int32(task.ExitCode), at: task.ExitedAt})
+		s.endSoon(c, exit{pid: task.PID, code: int32(task.ExitCode), at: task.ExitedAt})
 		return nil
 	}
 	if err := c.take(ctx); err != nil {

@@ -116,8 +116,8 @@ func TestTaskEvents(t *testing.T) {
 		ok    bool
 	}{
 		"exit": {
-			&eventsapi.TaskExit{ContainerID: "c", ID: "c", ExitStatus: 7, ExitedAt: timestamppb.New(at)},
-			engine.TaskEvent{ContainerID: "c", ExitCode: 7, ExitedAt: at.UTC()},
+			&eventsapi.TaskExit{ContainerID: "c", ID: "c", Pid: 12, ExitStatus: 7, ExitedAt: timestamppb.New(at)},
+			engine.TaskEvent{ContainerID: "c", PID: 12, ExitCode: 7, ExitedAt: at.UTC()},
 			true,
 		},
 		"exec":  {&eventsapi.TaskExit{ContainerID: "c", ID: "exec-1", ExitStatus: 7}, engine.TaskEvent{}, false},

@@ -121,7 +121,7 @@ func (t *Tasks) exit(id string, code uint32) {
 		return
 	}
 	one.Stopped, one.Created, one.ExitCode, one.ExitedAt = true, false, code, time.Now()
-	t.tell(engine.TaskEvent{ContainerID: id, ExitCode: code, ExitedAt: one.ExitedAt})
+	t.tell(engine.TaskEvent{ContainerID: id, PID: one.PID, ExitCode: code, ExitedAt: one.ExitedAt})
 }
 
 func (t *Tasks) tell(event engine.TaskEvent) {
