@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"time"
 
@@ -73,6 +74,9 @@ func connect(ctx context.Context, cfg *config.Config) (_ *others, err error) {
 	if o.containerd, err = engine.Connect(ctx, cfg.Containerd); err != nil {
 		return nil, err
 	}
+	if err := engine.UseMounts(filepath.Join(cfg.State, "mounts")); err != nil {
+		return nil, err
+	}
 	o.closers.Add("connection to containerd", func(context.Context) error { return o.containerd.Close() })
 	netsync, err := rpc.Dial(cfg.NetSyncSocket())
 	if err != nil {
@@ -111,6 +115,7 @@ type nouns struct {
 	containers *container.Service
 	health     *node.Health
 	server     *rpc.Server
+	sweepViews func(context.Context) error
 }
 
 func build(env member.Env, o *others) (*nouns, error) {
@@ -149,7 +154,11 @@ func build(env member.Env, o *others) (*nouns, error) {
 		cri.NewContainers(pods, containers, o.containerd),
 		cri.NewStreaming(pods, containers, o.streamer),
 		cri.NewImages(images, cfg.Runtime.Handlers))
-	return &nouns{networks: networks, images: images, pods: pods, containers: containers, health: health, server: server}, nil
+	begun := time.Now() // views of this process come later
+	return &nouns{
+		networks: networks, images: images, pods: pods, containers: containers, health: health, server: server,
+		sweepViews: func(ctx context.Context) error { return o.containerd.SweepViews(ctx, begun) },
+	}, nil
 }
 
 // run serves the CRI on its socket, and the launcher's view of it on another,
@@ -172,7 +181,7 @@ func (n *nouns) run(ctx context.Context, env member.Env) error {
 	for _, work := range []func(context.Context) error{
 		n.networks.Run, n.images.Run, n.containers.Watch, n.health.Run,
 		func(ctx context.Context) error { n.pods.Verify(ctx); return nil },
-		func(ctx context.Context) error { return sweep(ctx, n.pods, n.containers, env) },
+		func(ctx context.Context) error { return n.sweep(ctx, env.Log) },
 	} {
 		group.Go(func() error { return work(background) })
 	}
@@ -218,19 +227,19 @@ const (
 
 // sweep clears what a crash has left, as soon as all members answer, and then
 // again and again what pods' failed starts have.
-func sweep(ctx context.Context, pods *pod.Service, containers *container.Service, env member.Env) error {
+func (n *nouns) sweep(ctx context.Context, log *slog.Logger) error {
 	swept := false
 	for {
 		limited, cancel := context.WithTimeout(ctx, sweepLimit)
-		err := pods.Sweep(limited)
+		err := n.pods.Sweep(limited)
 		if !swept {
-			err = errors.Join(containers.Sweep(limited), err)
+			err = errors.Join(n.sweepViews(limited), n.containers.Sweep(limited), err)
 		}
 		cancel()
 		pause := sweepEvery
 		if err != nil && ctx.Err() == nil {
 			pause = sweepPause
-			env.Log.WarnContext(ctx, "what a crash or a failed start may have left is not swept yet", "error", err)
+			log.WarnContext(ctx, "what a crash or a failed start may have left is not swept yet", "error", err)
 		}
 		swept = swept || err == nil
 		select {

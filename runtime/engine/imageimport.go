@@ -22,7 +22,7 @@ type Blob struct {
 // It is idempotent, also over a crash midway: a lease keeps what is there until
 // the name does.
 func (e *Engine) ImportImage(ctx context.Context, name ImageName, manifest, config Blob, layers ...Blob) error {
-	lease, err := e.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(viewLease))
+	lease, err := e.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(viewLease), leases.WithLabel(kindLabel, viewKind))
 	if err != nil {
 		return fmt.Errorf("import image %q: lease: %w", name.Name, err)
 	}

@@ -53,7 +53,7 @@ func (e *Engine) WithImage(ctx context.Context, snapshotter, chainID string, rea
 		defer func() { _ = os.RemoveAll(dir) }()
 		return read(dir)
 	}
-	lease, err := e.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(viewLease))
+	lease, err := e.client.LeasesService().Create(ctx, leases.WithRandomID(), leases.WithExpiration(viewLease), leases.WithLabel(kindLabel, viewKind))
 	if err != nil {
 		return fmt.Errorf("lease a view of image layers: %w", err)
 	}
@@ -83,10 +83,4 @@ func (e *Engine) WithImage(ctx context.Context, snapshotter, chainID string, rea
 		return fmt.Errorf("read image layers %s: %w", chainID, err)
 	}
 	return nil
-}
-
-// WithRootfs mounts a container's snapshot at a temporary directory while
-// change runs.
-func WithRootfs(ctx context.Context, mounts []mount.Mount, change func(root string) error) error {
-	return mount.WithTempMount(ctx, mounts, change)
 }
