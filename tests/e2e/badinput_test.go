@@ -127,7 +127,17 @@ func run1(ctx context.Context, cri *harness.CRI, name, handler string, edits ...
 	if err != nil {
 		return errors.Join(err, harness.RemoveCgroup(cfg.GetLinux().GetCgroupParent()))
 	}
-	return pod.Remove(ctx)
+	return removePod(ctx, pod)
+}
+
+// removePod removes a pod, as a kubelet does: again, if the first time fails,
+// which is an error all the same.
+func removePod(ctx context.Context, pod *harness.Pod) error {
+	err := pod.Remove(ctx)
+	if err != nil {
+		err = errors.Join(err, pod.Remove(ctx))
+	}
+	return err
 }
 
 // createIn runs a pod, creates and starts a container in it and removes both.
@@ -140,7 +150,7 @@ func createIn(ctx context.Context, cri *harness.CRI, name string, edits ...harne
 	if err == nil {
 		err = container.Start(ctx)
 	}
-	return errors.Join(err, pod.Remove(ctx))
+	return errors.Join(err, removePod(ctx, pod))
 }
 
 func remove(ctx context.Context, c *harness.Container) error {

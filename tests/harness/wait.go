@@ -14,10 +14,14 @@ const pollEvery = 25 * time.Millisecond
 func Wait(ctx context.Context, what string, check func(context.Context) error) error {
 	ticker := time.NewTicker(pollEvery)
 	defer ticker.Stop()
+	var err error
 	for {
-		err := check(ctx)
-		if err == nil {
+		last := check(ctx)
+		if last == nil {
 			return nil
+		}
+		if err == nil || ctx.Err() == nil { // an error of the end itself tells less
+			err = last
 		}
 		select {
 		case <-ctx.Done():
