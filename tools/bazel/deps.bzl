@@ -311,18 +311,6 @@ def go_dependencies():
         version = "v2.27.7",
     )
     go_repository(
-        name = "com_github_vishvananda_netlink",
-        importpath = "github.com/vishvananda/netlink",
-        sum = "h1:3AEMt62VKqz90r0tmNhog0r/PpWKmrEShJU0wJW6bV0=",
-        version = "v1.3.1",
-    )
-    go_repository(
-        name = "com_github_vishvananda_netns",
-        importpath = "github.com/vishvananda/netns",
-        sum = "h1:DfiHV+j8bA32MFM7bfEunvT8IAqQ/NzSJHtcmW5zdEY=",
-        version = "v0.0.5",
-    )
-    go_repository(
         name = "com_github_x448_float16",
         importpath = "github.com/x448/float16",
         sum = "h1:qLwI1I70+NjRFUR3zs1JPUCgaCXSh3SW62uAKT1mSBM=",
@@ -586,8 +574,6 @@ NOTICES = {
     "@com_github_sasha_s_go_deadlock//:notices": "github.com/sasha-s/go-deadlock",
     "@com_github_sirupsen_logrus//:notices": "github.com/sirupsen/logrus",
     "@com_github_urfave_cli_v2//:notices": "github.com/urfave/cli/v2",
-    "@com_github_vishvananda_netlink//:notices": "github.com/vishvananda/netlink",
-    "@com_github_vishvananda_netns//:notices": "github.com/vishvananda/netns",
     "@com_github_x448_float16//:notices": "github.com/x448/float16",
     "@com_github_xrash_smetrics//:notices": "github.com/xrash/smetrics",
     "@in_gopkg_inf_v0//:notices": "gopkg.in/inf.v0",

@@ -52,10 +52,11 @@ func (l *lab) removeFrom(dir string) error {
 }
 
 // removeShared removes what labs share, when this is the last one: the chains
-// of port mappings, and the cgroups above those of containers without a parent.
+// of port mappings, the cgroups above those of containers without a parent, and
+// hierarchies.
 func (l *lab) removeShared(ctx context.Context) error {
 	for _, namespace := range []string{"k8s.io", "trivet", "default"} {
 		sweep.RemoveEmpty("/" + namespace)
 	}
-	return network.RemoveRules(ctx, l.family.Output, l.slot.Network(), true)
+	return errors.Join(joinHybrid(), network.RemoveRules(ctx, l.family.Output, l.slot.Network(), true))
 }

@@ -57,6 +57,9 @@ func (l *lab) start(ctx, daemons context.Context) (*Info, error) {
 	if err := pods.Write(l.path(cniDir, "net.d")); err != nil {
 		return nil, err
 	}
+	if err := splitHybrid(); err != nil {
+		slog.Warn("crun may not work", "cause", err)
+	}
 	cgroups, err := sweep.MakeCgroup(filepath.Join(l.slot.Cgroup(), "daemons"))
 	if err != nil {
 		return nil, err
