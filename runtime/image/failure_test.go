@@ -68,7 +68,7 @@ func FuzzRedact(f *testing.F) {
 	f.Fuzz(func(t *testing.T, before, user, path, query, after string) {
 		for _, part := range []string{user, path, query} {
 			if strings.ContainsAny(part, "\"' \t\r\n\v\f?#/@") || part == "" {
-				t.Skip("not the parts of one URL")
+				return // not the parts of one URL
 			}
 		}
 		text := before + " https://" + user + "@" + path + "?" + query + " " + after

@@ -48,6 +48,7 @@ func setSecurity(in *Input, s *specs.Spec) error {
 	if sc.GetPrivileged() {
 		s.Linux.Seccomp, s.Process.ApparmorProfile, s.Process.SelinuxLabel = nil, "", ""
 	}
+	//lint:ignore SA1019 old clients only know the deprecated fields
 	seccompPath, appArmor := sc.GetSeccompProfilePath(), sc.GetApparmorProfile() //nolint:staticcheck // old clients only know the deprecated fields
 	request := seccompRequest{
 		profile: sc.GetSeccomp(), path: seccompPath, unset: in.Runtime.UnsetSeccompProfile,

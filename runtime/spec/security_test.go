@@ -113,6 +113,7 @@ func TestSeccomp(t *testing.T) {
 				privilege(&in)
 			}
 			security(&in).Seccomp = test.profile
+			//lint:ignore SA1019 old clients only know the deprecated fields
 			security(&in).SeccompProfilePath = test.path //nolint:staticcheck // old clients send it
 			in.Runtime.UnsetSeccompProfile = test.unset
 			got := build(t, in).Linux.Seccomp
@@ -152,6 +153,7 @@ func TestSeccompRefused(t *testing.T) {
 			in := plain()
 			in.Host.Seccomp = !test.off
 			security(&in).Seccomp = test.profile
+			//lint:ignore SA1019 old clients only know the deprecated fields
 			security(&in).SeccompProfilePath = test.path //nolint:staticcheck // old clients send it
 			refused(t, in, test.kind, test.say)
 		})
@@ -230,6 +232,7 @@ func TestAppArmor(t *testing.T) {
 			}
 			in.Host.AppArmor, in.Runtime.DisableAppArmor = !test.off, test.disabled
 			security(&in).Apparmor = test.profile
+			//lint:ignore SA1019 old clients only know the deprecated fields
 			security(&in).ApparmorProfile = test.deprecated //nolint:staticcheck // old clients send it
 			if test.kind != nil {
 				refused(t, in, test.kind, test.say)
