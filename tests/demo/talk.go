@@ -92,6 +92,9 @@ func (d *demo) forward(ctx context.Context) error {
 	if _, err := io.WriteString(conn, "GET / HTTP/1.0\r\nHost: demo\r\n\r\n"); err != nil {
 		return err
 	}
+	if err := conn.CloseWrite(); err != nil {
+		return err
+	}
 	answer, err := io.ReadAll(conn)
 	if err := errors.Join(err, conn.Err()); err != nil {
 		return err
