@@ -89,7 +89,12 @@ func (d *demo) pull(ctx context.Context) error {
 
 // runPod starts everything of the pod under one trace, as a kubelet does.
 func (d *demo) runPod(ctx context.Context) (err error) {
-	ctx, d.trace = harness.Traced(ctx)
+	ctx, trace, err := d.group.Lab.StartTrace(ctx, "start pod demo")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, trace.End()) }()
+	d.trace = trace.ID
 	begun := time.Now()
 	if d.pod, err = d.group.RunPod(ctx, "demo"); err != nil {
 		return err

@@ -77,7 +77,7 @@ func (d *demo) showTrace(ctx context.Context) error {
 		if trace, err = client.Get(ctx, d.trace); err != nil {
 			return err
 		}
-		for _, service := range []string{"trivet-runtime", "trivet-netsync", "trivet-streamer", "containerd"} {
+		for _, service := range []string{harness.TraceService, "trivet-runtime", "trivet-netsync", "trivet-streamer", "containerd"} {
 			if trace.Services()[service] == 0 {
 				return fmt.Errorf("no span of %s yet", service)
 			}

@@ -4,7 +4,6 @@ package e2e_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -22,7 +21,8 @@ var services = []string{"trivet-runtime", "trivet-netsync", "trivet-streamer", "
 // below the span that waits for it.
 func TestTrace(t *testing.T) {
 	ctx := limit(t, 2*time.Minute)
-	traced, id := harness.Traced(ctx)
+	traced, root, err := stage.Lab.StartTrace(ctx, "start pod")
+	ok(t, err)
 	pod := runPod(t, stage.CRI(), "untraced") // beside it, under traces of its own
 	need(pod.Run(ctx, "beside"))(t)
 
@@ -30,11 +30,12 @@ func TestTrace(t *testing.T) {
 	tracedPod := need(stage.CRI().RunPodConfig(traced, cfg, ""))(t)
 	t.Cleanup(func() { ok(t, tracedPod.Remove(context.Background())) })
 	need(tracedPod.Run(traced, "main"))(t)
+	ok(t, root.End())
 
 	client := jaeger.Client{URL: stage.Lab.JaegerQuery}
 	var trace jaeger.Trace
 	ok(t, harness.WaitFor(ctx, 30*time.Second, "the trace", func(ctx context.Context) error {
-		found, err := client.Get(ctx, id)
+		found, err := client.Get(ctx, root.ID)
 		if err != nil {
 			return err
 		}
@@ -69,13 +70,18 @@ func complete(trace jaeger.Trace) error {
 			return fmt.Errorf("no span of %s among %v", service, trace.Services())
 		}
 	}
-	for _, root := range trace.Roots() {
-		if root.Service != "trivet-runtime" || !strings.Contains(root.Operation, "runtime.v1.RuntimeService/") {
-			return fmt.Errorf("%s %s has no parent in the trace", root.Service, root.Operation)
+	roots := trace.Roots()
+	if len(roots) != 1 || roots[0].Service != harness.TraceService {
+		return fmt.Errorf("the roots are %v, want the client's alone", roots)
+	}
+	calls := 0
+	for _, s := range trace.Spans {
+		if s.Parent == roots[0].ID && s.Service == "trivet-runtime" && strings.Contains(s.Operation, "runtime.v1.RuntimeService/") {
+			calls++
 		}
 	}
-	if len(trace.Roots()) != 3 { // RunPodSandbox, CreateContainer, StartContainer below the client's span
-		return errors.New("the trace has not three calls")
+	if calls != 3 { // RunPodSandbox, CreateContainer, StartContainer
+		return fmt.Errorf("%d calls are below the root, want 3", calls)
 	}
 	return nil
 }
