@@ -187,16 +187,48 @@ func (n *nouns) run(ctx context.Context, env member.Env) error {
 	}
 	group.Go(func() error {
 		defer stop()
-		defer n.containers.Close()
-		defer n.pods.Close()
 		n.server.SetReady()
 		probes.SetReady()
 		serving, serveCtx := errgroup.WithContext(ctx)
-		serving.Go(func() error { return n.server.ServeUntil(serveCtx, listener, cfg.Launcher.StopTimeout.Std()/2) })
+		serving.Go(func() error { return n.server.ServeUntil(serveCtx, listener, drainLimit) })
 		serving.Go(func() error { return probes.ServeUntil(serveCtx, probeListener, time.Second) })
-		return serving.Wait()
+		err := serving.Wait()
+		if !within(closeLimit, n.pods.Close, n.containers.Close) {
+			env.Log.WarnContext(ctx, "operations are cut off: what they leave is swept at the next start")
+		}
+		return err
 	})
 	return group.Wait()
+}
+
+const (
+	// drainLimit is how long running calls may take to finish when this
+	// process is to stop, and closeLimit how long what goes on without a client
+	// may. They are short: the next generation, and with it every client, waits,
+	// and what is cut off here is what a crash cuts off, too.
+	drainLimit = 2 * time.Second
+	closeLimit = time.Second
+)
+
+// within runs the functions, one after another, and tells whether they were
+// done within limit. What still runs after that ends with the process, at the
+// latest when its connections are closed.
+func within(limit time.Duration, closers ...func()) bool {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for _, end := range closers {
+			end()
+		}
+	}()
+	timer := time.NewTimer(limit)
+	defer timer.Stop()
+	select {
+	case <-done:
+		return true
+	case <-timer.C:
+		return false
+	}
 }
 
 // recoverAll reads images, pods and containers, and returns when they can be
