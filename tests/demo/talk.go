@@ -84,6 +84,7 @@ func (d *demo) forward(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = session.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = session.Close() })() // ends reads
 	conn, err := session.Dial(80)
 	if err != nil {
 		return err

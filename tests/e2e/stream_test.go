@@ -202,6 +202,7 @@ func talk(ctx context.Context, pod *harness.Pod, transport stream.Transport, por
 		return "", err
 	}
 	defer func() { _ = forward.Close() }()
+	defer context.AfterFunc(ctx, func() { _ = forward.Close() })() // ends reads
 	conn, err := forward.Dial(port)
 	if err != nil {
 		return "", err
