@@ -67,14 +67,15 @@ func behave(ctx context.Context, plugin string, env map[string]string, stdin []b
 		Plugin: plugin, Command: env["CNI_COMMAND"], ContainerID: env["CNI_CONTAINERID"], NetNS: env["CNI_NETNS"],
 		Interface: env["CNI_IFNAME"], Args: env["CNI_ARGS"], TraceParent: env["TRACEPARENT"], PID: os.Getpid(), Config: stdin,
 	}
-	if err := s.record(call); err != nil {
-		return nil, types.NewError(types.ErrIOFailure, err.Error(), "")
-	}
 	held := filepath.Join(s.Dir, "held", call.ContainerID+"-"+call.Interface+"-"+plugin)
 	if call.Command == "ADD" {
 		if err := errors.Join(os.MkdirAll(filepath.Dir(held), 0o755), os.WriteFile(held, nil, 0o600)); err != nil {
 			return nil, types.NewError(types.ErrIOFailure, err.Error(), "")
 		}
+	}
+	// A test that sees the call may rely on what the call holds.
+	if err := s.record(call); err != nil {
+		return nil, types.NewError(types.ErrIOFailure, err.Error(), "")
 	}
 	if err := s.obstacles(ctx, call.Command); err != nil {
 		return nil, err
