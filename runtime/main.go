@@ -93,8 +93,10 @@ func connect(ctx context.Context, cfg *config.Config) (_ *others, err error) {
 	if o.machine, err = node.Detect(cfg.Runtime); err != nil {
 		return nil, err
 	}
-	if o.devices, err = spec.NewCDI(); err != nil {
-		return nil, err
+	if len(cfg.Runtime.CDISpecDirs) > 0 {
+		if o.devices, err = spec.NewCDI(cfg.Runtime.CDISpecDirs...); err != nil {
+			return nil, err
+		}
 	}
 	if o.pins, err = namespaces.New(filepath.Join(cfg.State, "namespaces")); err != nil {
 		return nil, err

@@ -33,6 +33,7 @@ type Config struct {
 	Image      Image      `toml:"image" comment:"Images."`
 	Streamer   Streamer   `toml:"streamer" comment:"Logs, exec, attach and port-forward."`
 	CNI        CNI        `toml:"cni" comment:"Pod networks."`
+	NRI        NRI        `toml:"nri" comment:"NRI plugins, which may adjust pods and containers."`
 }
 
 // Log configures slog.
@@ -69,53 +70,6 @@ type Containerd struct {
 	Namespace      string   `toml:"namespace" comment:"containerd namespace of all pods and images."`
 	ConnectTimeout Duration `toml:"connect_timeout" comment:"How long to wait for containerd at start before giving up."`
 	RequestTimeout Duration `toml:"request_timeout" comment:"Deadline of a call whose caller has set none."`
-}
-
-// Handler is one runtime handler (RuntimeClass).
-type Handler struct {
-	Type                         string      `toml:"runtime_type" comment:"containerd shim, for example io.containerd.runc.v2."`
-	Path                         string      `toml:"runtime_path" comment:"Path of the shim binary. Empty: found by runtime_type."`
-	Options                      RuncOptions `toml:"options" comment:"Options of the runc shim."`
-	Snapshotter                  string      `toml:"snapshotter" comment:"Snapshotter of this handler's containers. Empty: image.snapshotter."`
-	PodAnnotations               []string    `toml:"pod_annotations" comment:"Globs of pod annotations that are passed into the OCI spec."`
-	ContainerAnnotations         []string    `toml:"container_annotations" comment:"Globs of container annotations that are passed into the OCI spec."`
-	PrivilegedWithoutHostDevices bool        `toml:"privileged_without_host_devices" comment:"Give privileged containers no host devices."`
-	BaseRuntimeSpec              string      `toml:"base_runtime_spec" comment:"JSON file with the OCI spec that this handler's specs start from. Empty: built in."`
-	CNIConfDir                   string      `toml:"cni_conf_dir" comment:"CNI configuration directory of this handler. Empty: cni.conf_dir."`
-	CNIMaxConfNum                int         `toml:"cni_max_conf_num" comment:"Networks to use from cni_conf_dir, 0 for all."`
-}
-
-// RuncOptions are those of the runc shim that operators set.
-type RuncOptions struct {
-	BinaryName    string `toml:"BinaryName" comment:"OCI runtime binary, for example crun. Empty: runc."`
-	Root          string `toml:"Root" comment:"State directory of the OCI runtime. Empty: the shim's default."`
-	SystemdCgroup bool   `toml:"SystemdCgroup" comment:"Make cgroups through systemd."`
-	NoPivotRoot   bool   `toml:"NoPivotRoot" comment:"Do not use pivot_root (for a root file system on a RAM disk)."`
-	NoNewKeyring  bool   `toml:"NoNewKeyring" comment:"Do not give each container a session keyring."`
-	ShimCgroup    string `toml:"ShimCgroup" comment:"cgroup for the shims. Empty: that of containerd."`
-}
-
-// Runtime configures the CRI service.
-type Runtime struct {
-	Socket                   string             `toml:"socket" comment:"CRI socket for the kubelet. Empty: trivet.sock in the state directory."`
-	DefaultHandler           string             `toml:"default_runtime_name" comment:"Runtime handler of pods that name none."`
-	Handlers                 map[string]Handler `toml:"runtimes" comment:"Runtime handlers by name."`
-	CgroupDriver             string             `toml:"cgroup_driver" comment:"cgroupfs or systemd. Empty: as the default handler's SystemdCgroup says."`
-	StopTimeout              Duration           `toml:"stop_timeout" comment:"How long a step of stopping (signal, SIGKILL, release) may take before the next one."`
-	CreateTimeout            Duration           `toml:"create_timeout" comment:"Deadline of starting a pod or creating a container when the client has set none."`
-	MaxContainerLogLineSize  int                `toml:"max_container_log_line_size" comment:"Bytes of a log line before it is split; 0 or less for no limit."`
-	DrainTimeout             Duration           `toml:"drain_timeout" comment:"How long an exited container's output is waited for before the exit is reported."`
-	EnableSELinux            bool               `toml:"enable_selinux" comment:"Set SELinux labels."`
-	DisableAppArmor          bool               `toml:"disable_apparmor" comment:"Ignore AppArmor even where the kernel has it."`
-	RestrictOOMScoreAdj      bool               `toml:"restrict_oom_score_adj" comment:"Never lower oom_score_adj below this process's own."`
-	UnsetSeccompProfile      string             `toml:"unset_seccomp_profile" comment:"Seccomp profile of containers that ask for none: runtime/default, unconfined or localhost/PATH. Empty: unconfined."`
-	EnableUnprivilegedPorts  bool               `toml:"enable_unprivileged_ports" comment:"Let containers with their own network bind ports below 1024 without a capability."`
-	EnableUnprivilegedICMP   bool               `toml:"enable_unprivileged_icmp" comment:"Let containers with their own network ping without a capability."`
-	DeviceOwnership          bool               `toml:"device_ownership_from_security_context" comment:"Give device nodes the uid and gid of the container's user."`
-	IgnoreImageVolumes       bool               `toml:"ignore_image_defined_volumes" comment:"Do not make volumes that only the image declares."`
-	DisableProcMount         bool               `toml:"disable_proc_mount" comment:"Ignore masked and read-only paths in the request, use the defaults."`
-	TolerateMissingHugetlb   bool               `toml:"tolerate_missing_hugetlb_controller" comment:"Ignore hugepage limits when the kernel has no hugetlb cgroup."`
-	DisableHugetlbController bool               `toml:"disable_hugetlb_controller" comment:"Ignore hugepage limits always."`
 }
 
 // Image configures the image service.
@@ -191,22 +145,7 @@ func Default() *Config {
 		Image:    defaultImage(),
 		Streamer: defaultStreamer(),
 		CNI:      defaultCNI(),
-	}
-}
-
-func defaultRuntime() Runtime {
-	return Runtime{
-		DefaultHandler: "runc",
-		Handlers: map[string]Handler{
-			"runc": {Type: "io.containerd.runc.v2"},
-		},
-		StopTimeout:             Duration(10 * time.Second),
-		CreateTimeout:           Duration(4 * time.Minute),
-		MaxContainerLogLineSize: 16 * 1024,
-		DrainTimeout:            Duration(2 * time.Second),
-		EnableUnprivilegedPorts: true,
-		EnableUnprivilegedICMP:  true,
-		TolerateMissingHugetlb:  true,
+		NRI:      defaultNRI(),
 	}
 }
 
@@ -259,6 +198,9 @@ func (c *Config) StreamerSocket() string { return c.inState(c.Streamer.Socket, "
 
 // NetSyncSocket is netsync's internal socket path.
 func (c *Config) NetSyncSocket() string { return c.inState(c.CNI.Socket, "netsync.sock") }
+
+// NRISocket is where NRI plugins register.
+func (c *Config) NRISocket() string { return c.inState(c.NRI.SocketPath, "nri.sock") }
 
 // CNICacheDir is libcni's cache directory.
 func (c *Config) CNICacheDir() string {

@@ -78,7 +78,7 @@ BinaryName = "crun"
 	want.Launcher.Critical = []string{}
 	want.Runtime.DefaultHandler = "crun"
 	want.Runtime.Handlers = map[string]config.Handler{
-		"crun": {Type: "io.containerd.runc.v2", Options: config.RuncOptions{BinaryName: "crun"}},
+		"crun": {Type: "io.containerd.runc.v2", Options: config.Options{BinaryName: "crun"}},
 	}
 	if !reflect.DeepEqual(cfg, want) {
 		t.Errorf("configuration is\n%+v\nwant\n%+v", cfg, want)
@@ -211,7 +211,7 @@ func TestSystemdCgroup(t *testing.T) {
 	} {
 		cfg := config.Default()
 		cfg.Runtime.CgroupDriver = c.driver
-		cfg.Runtime.Handlers["runc"] = config.Handler{Options: config.RuncOptions{SystemdCgroup: c.handler}}
+		cfg.Runtime.Handlers["runc"] = config.Handler{Options: config.Options{SystemdCgroup: c.handler}}
 		if got := cfg.SystemdCgroup(); got != c.want {
 			t.Errorf("driver %q, handler %t: %t", c.driver, c.handler, got)
 		}

@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"net/netip"
 	"path/filepath"
@@ -84,6 +83,7 @@ func (c *Config) validate() []problem {
 	c.Image.validate(check)
 	c.Streamer.validate(check)
 	c.CNI.validate(check)
+	c.NRI.validate(check)
 	return check.problems
 }
 
@@ -126,39 +126,6 @@ func (c *Containerd) validate(check *checker) {
 	}
 	check.positive("containerd.connect_timeout", c.ConnectTimeout)
 	check.positive("containerd.request_timeout", c.RequestTimeout)
-}
-
-func (r *Runtime) validate(check *checker) {
-	check.absoluteIfSet("runtime.socket", r.Socket)
-	if _, ok := r.Handlers[r.DefaultHandler]; !ok {
-		check.add("runtime.default_runtime_name", "%q is not in runtime.runtimes", r.DefaultHandler)
-	}
-	check.oneOf("runtime.cgroup_driver", r.CgroupDriver, "", "cgroupfs", "systemd")
-	check.positive("runtime.stop_timeout", r.StopTimeout)
-	check.positive("runtime.create_timeout", r.CreateTimeout)
-	check.positive("runtime.drain_timeout", r.DrainTimeout)
-	profile := r.UnsetSeccompProfile
-	if path, ok := strings.CutPrefix(profile, "localhost/"); ok {
-		check.absolute("runtime.unset_seccomp_profile", path)
-	} else {
-		check.oneOf("runtime.unset_seccomp_profile", profile, "", "unconfined", "runtime/default")
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.Handlers)) {
-		h := r.Handlers[name]
-		h.validate(check, "runtime.runtimes."+name)
-	}
-}
-
-func (h *Handler) validate(check *checker, key string) {
-	if h.Type == "" {
-		check.add(key+".runtime_type", "is empty")
-	}
-	check.absoluteIfSet(key+".runtime_path", h.Path)
-	check.absoluteIfSet(key+".base_runtime_spec", h.BaseRuntimeSpec)
-	check.absoluteIfSet(key+".cni_conf_dir", h.CNIConfDir)
-	check.notNegative(key+".cni_max_conf_num", h.CNIMaxConfNum)
-	check.globs(key+".pod_annotations", h.PodAnnotations)
-	check.globs(key+".container_annotations", h.ContainerAnnotations)
 }
 
 func (i *Image) validate(check *checker) {

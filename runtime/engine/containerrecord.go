@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
+	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
@@ -153,14 +154,36 @@ func (c *ContainerRecord) readSpec(packed typeurl.Any) error {
 // runtimeOf is the runtime of a handler as containerd's records have it.
 func runtimeOf(handler config.Handler) (containers.RuntimeInfo, error) {
 	o := handler.Options
+	if handler.Type != runcShim {
+		return genericOptions(handler)
+	}
 	packed, err := pack(&runcoptions.Options{
 		BinaryName: o.BinaryName, Root: o.Root, SystemdCgroup: o.SystemdCgroup,
 		NoPivotRoot: o.NoPivotRoot, NoNewKeyring: o.NoNewKeyring, ShimCgroup: o.ShimCgroup,
+		IoUid: o.IoUID, IoGid: o.IoGID, CriuImagePath: o.CriuImagePath, CriuWorkPath: o.CriuWorkPath,
 	})
 	if err != nil {
 		return containers.RuntimeInfo{}, err
 	}
 	// The library's own notation, without the host in front.
 	packed.TypeUrl = "containerd.runc.v1.Options"
+	return containers.RuntimeInfo{Name: handler.Type, Options: packed}, nil
+}
+
+// runcShim is the shim whose options containerd itself defines.
+const runcShim = "io.containerd.runc.v2"
+
+// genericOptions are what any other shim is given: the type it wants and the
+// path of its own configuration; nothing at all if neither is configured.
+func genericOptions(handler config.Handler) (containers.RuntimeInfo, error) {
+	o := handler.Options
+	if o.TypeURL == "" && o.ConfigPath == "" {
+		return containers.RuntimeInfo{Name: handler.Type}, nil
+	}
+	packed, err := pack(&runtimeoptions.Options{TypeUrl: o.TypeURL, ConfigPath: o.ConfigPath})
+	if err != nil {
+		return containers.RuntimeInfo{}, err
+	}
+	packed.TypeUrl = "runtimeoptions.v1.Options"
 	return containers.RuntimeInfo{Name: handler.Type, Options: packed}, nil
 }

@@ -7,6 +7,7 @@ import (
 
 	eventsapi "github.com/containerd/containerd/api/events"
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
+	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
 	"github.com/containerd/containerd/v2/core/events"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/typeurl/v2"
@@ -90,7 +91,7 @@ func TestReadSpec(t *testing.T) {
 
 func TestRuntimeOf(t *testing.T) {
 	t.Parallel()
-	handler := config.Handler{Type: "io.containerd.runc.v2", Options: config.RuncOptions{
+	handler := config.Handler{Type: "io.containerd.runc.v2", Options: config.Options{
 		BinaryName: "crun", Root: "/r", SystemdCgroup: true, NoPivotRoot: true, NoNewKeyring: true, ShimCgroup: "/s",
 	}}
 	runtime, err := engine.RuntimeOf(handler)
@@ -104,6 +105,22 @@ func TestRuntimeOf(t *testing.T) {
 	want := &runcoptions.Options{BinaryName: "crun", Root: "/r", SystemdCgroup: true, NoPivotRoot: true, NoNewKeyring: true, ShimCgroup: "/s"}
 	if err := proto.Unmarshal(runtime.Options.GetValue(), options); err != nil || !proto.Equal(options, want) {
 		t.Errorf("%v, %v", options, err)
+	}
+
+	// Another shim gets what is configured for it, and no options of runc's.
+	handler.Type = "io.containerd.kata.v2"
+	if runtime, err = engine.RuntimeOf(handler); err != nil || runtime.Options != nil {
+		t.Errorf("%v, %v", runtime, err)
+	}
+	handler.Options.ConfigPath, handler.Options.TypeURL = "/etc/kata.toml", "kata.Options"
+	runtime, err = engine.RuntimeOf(handler)
+	if err != nil || runtime.Options.GetTypeUrl() != "runtimeoptions.v1.Options" {
+		t.Fatalf("%v, %v", runtime, err)
+	}
+	generic := &runtimeoptions.Options{}
+	wanted := &runtimeoptions.Options{ConfigPath: "/etc/kata.toml", TypeUrl: "kata.Options"}
+	if err := proto.Unmarshal(runtime.Options.GetValue(), generic); err != nil || !proto.Equal(generic, wanted) {
+		t.Errorf("%v, %v", generic, err)
 	}
 }
 

@@ -15,15 +15,10 @@ type CDI interface {
 	InjectDevices(s *specs.Spec, names ...string) (unknown []string, err error)
 }
 
-// NewCDI reads device descriptions from dirs, by default /etc/cdi and
-// /var/run/cdi; a later one wins. It reads them anew for each request, so it
+// NewCDI reads device descriptions from dirs; a later one wins. It reads them anew for each request, so it
 // watches nothing and needs no end.
 func NewCDI(dirs ...string) (CDI, error) {
-	options := []cdi.Option{cdi.WithAutoRefresh(false)}
-	if len(dirs) > 0 {
-		options = append(options, cdi.WithSpecDirs(dirs...))
-	}
-	cache, err := cdi.NewCache(options...)
+	cache, err := cdi.NewCache(cdi.WithAutoRefresh(false), cdi.WithSpecDirs(dirs...))
 	if err != nil {
 		return nil, fmt.Errorf("read CDI descriptions: %w", err)
 	}

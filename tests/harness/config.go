@@ -34,8 +34,8 @@ func (l *Lab) configuration(dir string) *config.Config {
 }
 
 // runc names an OCI runtime of the lab, with a state directory of the lab's.
-func (l *Lab) runc(name string) config.RuncOptions {
-	options := config.RuncOptions{BinaryName: filepath.Join(l.BinDir, name), Root: filepath.Join(l.Dir, name)}
+func (l *Lab) runc(name string) config.Options {
+	options := config.Options{BinaryName: filepath.Join(l.BinDir, name), Root: filepath.Join(l.Dir, name)}
 	if _, err := os.Stat(options.BinaryName); err != nil {
 		options.BinaryName = name // a package of the distribution, on PATH
 	}

@@ -1,0 +1,111 @@
+package config
+
+import "time"
+
+// Handler is one runtime handler (RuntimeClass).
+type Handler struct {
+	Type                         string      `toml:"runtime_type" comment:"containerd shim, for example io.containerd.runc.v2."`
+	Path                         string      `toml:"runtime_path" comment:"Path of the shim binary. Empty: found by runtime_type."`
+	Options                      Options     `toml:"options" comment:"Options of the shim."`
+	Sandboxer                    string      `toml:"sandboxer" comment:"podsandbox: Trivet makes the pod's namespaces. shim: the shim makes the pod's sandbox (virtual machines)."`
+	Snapshotter                  string      `toml:"snapshotter" comment:"Snapshotter of this handler's containers. Empty: image.snapshotter."`
+	PodAnnotations               []string    `toml:"pod_annotations" comment:"Globs of pod annotations that are passed into the OCI spec."`
+	ContainerAnnotations         []string    `toml:"container_annotations" comment:"Globs of container annotations that are passed into the OCI spec."`
+	PrivilegedWithoutHostDevices bool        `toml:"privileged_without_host_devices" comment:"Give privileged containers no host devices."`
+	PrivilegedAllDevicesAllowed  bool        `toml:"privileged_without_host_devices_all_devices_allowed" comment:"With privileged_without_host_devices: still let them use any device that they make."`
+	CgroupWritable               bool        `toml:"cgroup_writable" comment:"Mount cgroups writable in containers that are not privileged (cgroup v2 only)."`
+	BaseRuntimeSpec              string      `toml:"base_runtime_spec" comment:"JSON file with the OCI spec that this handler's specs start from. Empty: built in."`
+	CNIConfDir                   string      `toml:"cni_conf_dir" comment:"CNI configuration directory of this handler. Empty: cni.conf_dir."`
+	CNIMaxConfNum                int         `toml:"cni_max_conf_num" comment:"Networks to use from cni_conf_dir, 0 for all."`
+}
+
+// Options are those of a handler's shim. The first group is for the runc shim,
+// TypeUrl and ConfigPath are for any other.
+type Options struct {
+	BinaryName    string `toml:"BinaryName" comment:"OCI runtime binary, for example crun. Empty: runc."`
+	Root          string `toml:"Root" comment:"State directory of the OCI runtime. Empty: the shim's default."`
+	SystemdCgroup bool   `toml:"SystemdCgroup" comment:"Make cgroups through systemd."`
+	NoPivotRoot   bool   `toml:"NoPivotRoot" comment:"Do not use pivot_root (for a root file system on a RAM disk)."`
+	NoNewKeyring  bool   `toml:"NoNewKeyring" comment:"Do not give each container a session keyring."`
+	ShimCgroup    string `toml:"ShimCgroup" comment:"cgroup for the shims. Empty: that of containerd."`
+	IoUID         uint32 `toml:"IoUid" comment:"Owner of the pipes between a container and its shim."`
+	IoGID         uint32 `toml:"IoGid" comment:"Group of the pipes between a container and its shim."`
+	CriuImagePath string `toml:"CriuImagePath" comment:"Directory where CRIU keeps images of a checkpoint under way. Empty: the shim's default."`
+	CriuWorkPath  string `toml:"CriuWorkPath" comment:"Directory where CRIU works and logs. Empty: the shim's default."`
+	TypeURL       string `toml:"TypeUrl" comment:"Type of the options that a shim other than runc's expects. Empty: containerd's generic runtime options."`
+	ConfigPath    string `toml:"ConfigPath" comment:"Configuration file of a shim other than runc's."`
+}
+
+// Runtime configures the CRI service.
+type Runtime struct {
+	Socket                   string             `toml:"socket" comment:"CRI socket for the kubelet. Empty: trivet.sock in the state directory."`
+	DefaultHandler           string             `toml:"default_runtime_name" comment:"Runtime handler of pods that name none."`
+	Handlers                 map[string]Handler `toml:"runtimes" comment:"Runtime handlers by name."`
+	CgroupDriver             string             `toml:"cgroup_driver" comment:"cgroupfs or systemd. Empty: as the default handler's SystemdCgroup says."`
+	StopTimeout              Duration           `toml:"stop_timeout" comment:"How long a step of stopping (signal, SIGKILL, release) may take before the next one."`
+	CreateTimeout            Duration           `toml:"create_timeout" comment:"Deadline of starting a pod or creating a container when the client has set none."`
+	MaxContainerLogLineSize  int                `toml:"max_container_log_line_size" comment:"Bytes of a log line before it is split; 0 or less for no limit."`
+	DrainTimeout             Duration           `toml:"drain_timeout" comment:"How long an exited container's output is waited for before the exit is reported."`
+	EnableSELinux            bool               `toml:"enable_selinux" comment:"Set SELinux labels."`
+	SELinuxCategoryRange     int                `toml:"selinux_category_range" comment:"SELinux categories to choose a pod's two from, 2 to 1024."`
+	DisableAppArmor          bool               `toml:"disable_apparmor" comment:"Ignore AppArmor even where the kernel has it."`
+	RestrictOOMScoreAdj      bool               `toml:"restrict_oom_score_adj" comment:"Never lower oom_score_adj below this process's own."`
+	UnsetSeccompProfile      string             `toml:"unset_seccomp_profile" comment:"Seccomp profile of containers that ask for none: runtime/default, unconfined or localhost/PATH. Empty: unconfined."`
+	EnableUnprivilegedPorts  bool               `toml:"enable_unprivileged_ports" comment:"Let containers with their own network bind ports below 1024 without a capability."`
+	EnableUnprivilegedICMP   bool               `toml:"enable_unprivileged_icmp" comment:"Let containers with their own network ping without a capability."`
+	DeviceOwnership          bool               `toml:"device_ownership_from_security_context" comment:"Give device nodes the uid and gid of the container's user."`
+	IgnoreImageVolumes       bool               `toml:"ignore_image_defined_volumes" comment:"Do not make volumes that only the image declares."`
+	DisableProcMount         bool               `toml:"disable_proc_mount" comment:"Ignore masked and read-only paths in the request, use the defaults."`
+	TolerateMissingHugetlb   bool               `toml:"tolerate_missing_hugetlb_controller" comment:"Ignore hugepage limits when the kernel has no hugetlb cgroup."`
+	DisableHugetlbController bool               `toml:"disable_hugetlb_controller" comment:"Ignore hugepage limits always."`
+	CDISpecDirs              []string           `toml:"cdi_spec_dirs" comment:"Directories of CDI specifications; later ones win. Empty: no CDI."`
+	RDTConfigFile            string             `toml:"rdt_config_file" comment:"File with RDT classes (goresctrl). Empty: RDT classes are refused."`
+	BlockIOConfigFile        string             `toml:"blockio_config_file" comment:"File with block I/O classes (goresctrl). Empty: block I/O classes are refused."`
+	IgnoreRDTNotEnabled      bool               `toml:"ignore_rdt_not_enabled_errors" comment:"Run containers that ask for an RDT class without one where RDT is not there."`
+	IgnoreBlockIONotEnabled  bool               `toml:"ignore_blockio_not_enabled_errors" comment:"Run containers that ask for a block I/O class without one where none are configured."`
+	EnableCRIU               bool               `toml:"enable_criu" comment:"Make and restore checkpoints where CRIU is there."`
+	DefaultEnv               []string           `toml:"default_env" comment:"Environment of all containers, as NAME=VALUE; that of image and pod wins."`
+	DefaultUlimits           []string           `toml:"default_ulimits" comment:"Limits of all containers, as name=soft:hard, for example nofile=1024:4096; -1 is unlimited."`
+	DefaultCapabilities      []string           `toml:"default_capabilities" comment:"Capabilities of containers before their pod adds and drops, for example CHOWN. Empty: the usual fourteen."`
+	Timezone                 string             `toml:"timezone" comment:"Zone of the tz database for /etc/localtime in containers, or Local for the host's. Empty: as the image has it."`
+}
+
+// NRI configures the plugins of the Node Resource Interface.
+type NRI struct {
+	Disable                   bool     `toml:"disable" comment:"Use no plugins."`
+	SocketPath                string   `toml:"socket_path" comment:"Socket on which plugins register. Empty: nri.sock in the state directory; most plugins look at /var/run/nri/nri.sock."`
+	PluginPath                string   `toml:"plugin_path" comment:"Directory of plugins that are started with Trivet."`
+	PluginConfigPath          string   `toml:"plugin_config_path" comment:"Directory of their configurations."`
+	PluginRegistrationTimeout Duration `toml:"plugin_registration_timeout" comment:"How long a plugin may take to register."`
+	PluginRequestTimeout      Duration `toml:"plugin_request_timeout" comment:"How long a plugin may take for one hook."`
+	DisableConnections        bool     `toml:"disable_connections" comment:"Start the plugins of plugin_path only, let none register itself."`
+	RequiredPlugins           []string `toml:"required_plugins" comment:"Plugins without which no pod or container is created."`
+}
+
+func defaultRuntime() Runtime {
+	return Runtime{
+		DefaultHandler: "runc",
+		Handlers: map[string]Handler{
+			"runc": {Type: "io.containerd.runc.v2", Sandboxer: "podsandbox"},
+		},
+		StopTimeout:             Duration(10 * time.Second),
+		CreateTimeout:           Duration(4 * time.Minute),
+		MaxContainerLogLineSize: 16 * 1024,
+		DrainTimeout:            Duration(2 * time.Second),
+		SELinuxCategoryRange:    1024,
+		EnableUnprivilegedPorts: true,
+		EnableUnprivilegedICMP:  true,
+		TolerateMissingHugetlb:  true,
+		CDISpecDirs:             []string{"/etc/cdi", "/var/run/cdi"},
+		EnableCRIU:              true,
+	}
+}
+
+func defaultNRI() NRI {
+	return NRI{
+		PluginPath:                "/opt/nri/plugins",
+		PluginConfigPath:          "/etc/nri/conf.d",
+		PluginRegistrationTimeout: Duration(5 * time.Second),
+		PluginRequestTimeout:      Duration(2 * time.Second),
+	}
+}

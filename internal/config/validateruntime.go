@@ -1,0 +1,71 @@
+package config
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+func (r *Runtime) validate(check *checker) {
+	check.absoluteIfSet("runtime.socket", r.Socket)
+	if _, ok := r.Handlers[r.DefaultHandler]; !ok {
+		check.add("runtime.default_runtime_name", "%q is not in runtime.runtimes", r.DefaultHandler)
+	}
+	check.oneOf("runtime.cgroup_driver", r.CgroupDriver, "", "cgroupfs", "systemd")
+	check.positive("runtime.stop_timeout", r.StopTimeout)
+	check.positive("runtime.create_timeout", r.CreateTimeout)
+	check.positive("runtime.drain_timeout", r.DrainTimeout)
+	profile := r.UnsetSeccompProfile
+	if path, ok := strings.CutPrefix(profile, "localhost/"); ok {
+		check.absolute("runtime.unset_seccomp_profile", path)
+	} else {
+		check.oneOf("runtime.unset_seccomp_profile", profile, "", "unconfined", "runtime/default")
+	}
+	if r.SELinuxCategoryRange < 2 || r.SELinuxCategoryRange > 1024 {
+		check.add("runtime.selinux_category_range", "%d is not between 2 and 1024", r.SELinuxCategoryRange)
+	}
+	for _, dir := range r.CDISpecDirs {
+		check.absolute("runtime.cdi_spec_dirs", dir)
+	}
+	check.absoluteIfSet("runtime.rdt_config_file", r.RDTConfigFile)
+	check.absoluteIfSet("runtime.blockio_config_file", r.BlockIOConfigFile)
+	for _, variable := range r.DefaultEnv {
+		if name, _, ok := strings.Cut(variable, "="); !ok || name == "" {
+			check.add("runtime.default_env", "%q is not NAME=VALUE", variable)
+		}
+	}
+	if strings.HasPrefix(r.Timezone, "/") || slices.Contains(strings.Split(r.Timezone, "/"), "..") {
+		check.add("runtime.timezone", "%q is not the name of a time zone", r.Timezone)
+	}
+	for _, name := range slices.Sorted(maps.Keys(r.Handlers)) {
+		h := r.Handlers[name]
+		h.validate(check, "runtime.runtimes."+name)
+	}
+}
+
+func (h *Handler) validate(check *checker, key string) {
+	if h.Type == "" {
+		check.add(key+".runtime_type", "is empty")
+	}
+	check.absoluteIfSet(key+".runtime_path", h.Path)
+	check.absoluteIfSet(key+".base_runtime_spec", h.BaseRuntimeSpec)
+	check.absoluteIfSet(key+".cni_conf_dir", h.CNIConfDir)
+	check.notNegative(key+".cni_max_conf_num", h.CNIMaxConfNum)
+	check.oneOf(key+".sandboxer", h.Sandboxer, "", "podsandbox", "shim")
+	check.absoluteIfSet(key+".options.CriuImagePath", h.Options.CriuImagePath)
+	check.absoluteIfSet(key+".options.CriuWorkPath", h.Options.CriuWorkPath)
+	check.absoluteIfSet(key+".options.ConfigPath", h.Options.ConfigPath)
+	check.globs(key+".pod_annotations", h.PodAnnotations)
+	check.globs(key+".container_annotations", h.ContainerAnnotations)
+}
+
+func (n *NRI) validate(check *checker) {
+	check.absoluteIfSet("nri.socket_path", n.SocketPath)
+	check.absoluteIfSet("nri.plugin_path", n.PluginPath)
+	check.absoluteIfSet("nri.plugin_config_path", n.PluginConfigPath)
+	check.positive("nri.plugin_registration_timeout", n.PluginRegistrationTimeout)
+	check.positive("nri.plugin_request_timeout", n.PluginRequestTimeout)
+	if n.Disable && len(n.RequiredPlugins) > 0 {
+		check.add("nri.required_plugins", "%q cannot be had while nri.disable is set", n.RequiredPlugins)
+	}
+}
