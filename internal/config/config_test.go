@@ -122,9 +122,16 @@ func TestDefaultIsValidAndWritesItself(t *testing.T) {
 	}
 }
 
+// normal makes empty lists nil.
 func normal(cfg *config.Config) *config.Config {
-	if len(cfg.Image.PinnedImages) == 0 {
-		cfg.Image.PinnedImages = nil
+	lists := []*[]string{
+		&cfg.Image.PinnedImages, &cfg.NRI.RequiredPlugins, &cfg.Runtime.DefaultEnv, &cfg.Runtime.DefaultUlimits,
+		&cfg.Runtime.DefaultCapabilities,
+	}
+	for _, list := range lists {
+		if len(*list) == 0 {
+			*list = nil
+		}
 	}
 	for name, h := range cfg.Runtime.Handlers {
 		if len(h.PodAnnotations)+len(h.ContainerAnnotations) == 0 {

@@ -4,19 +4,19 @@ import "time"
 
 // Handler is one runtime handler (RuntimeClass).
 type Handler struct {
-	Type                         string      `toml:"runtime_type" comment:"containerd shim, for example io.containerd.runc.v2."`
-	Path                         string      `toml:"runtime_path" comment:"Path of the shim binary. Empty: found by runtime_type."`
-	Options                      Options     `toml:"options" comment:"Options of the shim."`
-	Sandboxer                    string      `toml:"sandboxer" comment:"podsandbox: Trivet makes the pod's namespaces. shim: the shim makes the pod's sandbox (virtual machines)."`
-	Snapshotter                  string      `toml:"snapshotter" comment:"Snapshotter of this handler's containers. Empty: image.snapshotter."`
-	PodAnnotations               []string    `toml:"pod_annotations" comment:"Globs of pod annotations that are passed into the OCI spec."`
-	ContainerAnnotations         []string    `toml:"container_annotations" comment:"Globs of container annotations that are passed into the OCI spec."`
-	PrivilegedWithoutHostDevices bool        `toml:"privileged_without_host_devices" comment:"Give privileged containers no host devices."`
-	PrivilegedAllDevicesAllowed  bool        `toml:"privileged_without_host_devices_all_devices_allowed" comment:"With privileged_without_host_devices: still let them use any device that they make."`
-	CgroupWritable               bool        `toml:"cgroup_writable" comment:"Mount cgroups writable in containers that are not privileged (cgroup v2 only)."`
-	BaseRuntimeSpec              string      `toml:"base_runtime_spec" comment:"JSON file with the OCI spec that this handler's specs start from. Empty: built in."`
-	CNIConfDir                   string      `toml:"cni_conf_dir" comment:"CNI configuration directory of this handler. Empty: cni.conf_dir."`
-	CNIMaxConfNum                int         `toml:"cni_max_conf_num" comment:"Networks to use from cni_conf_dir, 0 for all."`
+	Type                         string   `toml:"runtime_type" comment:"containerd shim, for example io.containerd.runc.v2."`
+	Path                         string   `toml:"runtime_path" comment:"Path of the shim binary. Empty: found by runtime_type."`
+	Options                      Options  `toml:"options" comment:"Options of the shim."`
+	Sandboxer                    string   `toml:"sandboxer" comment:"podsandbox: Trivet makes the pod's namespaces. shim: the shim makes the pod's sandbox (virtual machines)."`
+	Snapshotter                  string   `toml:"snapshotter" comment:"Snapshotter of this handler's containers. Empty: image.snapshotter."`
+	PodAnnotations               []string `toml:"pod_annotations" comment:"Globs of pod annotations that are passed into the OCI spec."`
+	ContainerAnnotations         []string `toml:"container_annotations" comment:"Globs of container annotations that are passed into the OCI spec."`
+	PrivilegedWithoutHostDevices bool     `toml:"privileged_without_host_devices" comment:"Give privileged containers no host devices."`
+	PrivilegedAllDevicesAllowed  bool     `toml:"privileged_without_host_devices_all_devices_allowed" comment:"With privileged_without_host_devices: still let them use any device that they make."`
+	CgroupWritable               bool     `toml:"cgroup_writable" comment:"Mount cgroups writable in containers that are not privileged (cgroup v2 only)."`
+	BaseRuntimeSpec              string   `toml:"base_runtime_spec" comment:"JSON file with the OCI spec that this handler's specs start from. Empty: built in."`
+	CNIConfDir                   string   `toml:"cni_conf_dir" comment:"CNI configuration directory of this handler. Empty: cni.conf_dir."`
+	CNIMaxConfNum                int      `toml:"cni_max_conf_num" comment:"Networks to use from cni_conf_dir, 0 for all."`
 }
 
 // Options are those of a handler's shim. The first group is for the runc shim,
