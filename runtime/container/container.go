@@ -56,11 +56,13 @@ type Container struct {
 	unsure         bool // a start was cut short, there may be a task; guarded by the turn
 	clean          bool // its task is deleted and its streams are closed; guarded by the turn
 	state          atomic.Pointer[State]
-	turn           chan struct{}        // holds a token while an operation changes it
-	exited         chan struct{}        // closed when the state is final
-	oom            atomic.Bool          // the kernel's OOM killer was at work
-	signalled      atomic.Bool          // the stop signal was sent once
-	end            atomic.Pointer[exit] // how it ended, from when that is known until the state tells
+	limits         atomic.Pointer[runtimeapi.LinuxContainerResources] // in force; see Resources
+	updating       chan struct{}                                      // holds a token while its limits are changed
+	turn           chan struct{}                                      // holds a token while an operation changes it
+	exited         chan struct{}                                      // closed when the state is final
+	oom            atomic.Bool                                        // the kernel's OOM killer was at work
+	signalled      atomic.Bool                                        // the stop signal was sent once
+	end            atomic.Pointer[exit]                               // how it ended, from when that is known until the state tells
 }
 
 // State is what may change of a container. A published one never does.
@@ -116,7 +118,7 @@ func newContainer(id string, record *recordv1.Container, cfg *runtimeapi.Contain
 		ImageID: record.GetImageId(), ImageRef: record.GetImageRef(),
 		CreatedAt: record.GetCreatedAt().AsTime(), LogPath: record.GetLogPath(),
 		key: keyOf(record.GetPodId(), cfg.GetMetadata()), record: record,
-		turn: make(chan struct{}, 1), exited: make(chan struct{}),
+		turn: make(chan struct{}, 1), updating: make(chan struct{}, 1), exited: make(chan struct{}),
 	}
 	c.state.Store(&State{Phase: runtimeapi.ContainerState_CONTAINER_CREATED})
 	return c

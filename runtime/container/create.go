@@ -102,6 +102,7 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 		return nil, err
 	}
 	c.User, c.cgroupsPath, c.mountLabel = ociSpec.Process.User, ociSpec.Linux.CgroupsPath, ociSpec.Linux.MountLabel
+	c.setLimits(ociSpec)
 	if len(volumes) > 0 {
 		// Before the record: what the record tells of is whole.
 		operation.Stage(ctx, "volumes")

@@ -11,6 +11,7 @@ import (
 
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/runtime/engine"
+	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
 // Recover reads the containers' records, so that they can be listed. Whether
@@ -58,6 +59,7 @@ func (s *Service) revive(r engine.ContainerRecord) (*Container, error) {
 	c := newContainer(r.ID, r.Record, cfg)
 	c.snapshotter = r.Snapshotter
 	c.User, c.cgroupsPath, c.mountLabel = r.User, r.CgroupsPath, r.MountLabel
+	c.limits.Store(spec.Limits(r.Resources, r.OOMScoreAdj))
 	s.settle(c, p)
 	how, marked := s.marks.get(r.ID)
 	switch {

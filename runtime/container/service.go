@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/singleflight"
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/trivet-cri/trivet/internal/config"
 	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
@@ -47,7 +46,7 @@ type Tasks interface {
 	KillTask(ctx context.Context, id string, signal unix.Signal, all bool) error
 	DeleteTask(ctx context.Context, id string) error
 	GetTask(ctx context.Context, id string) (engine.Task, error)
-	UpdateTask(ctx context.Context, id string, resources *anypb.Any) error
+	UpdateTask(ctx context.Context, id string, resources *specs.LinuxResources, annotations map[string]string) error
 	WatchTasks(ctx context.Context, begun func(), seen func(engine.TaskEvent)) error
 }
 
@@ -82,6 +81,7 @@ type Deps struct {
 	Bases       map[string]*specs.Spec // base specs of handlers, by handler
 
 	Records   Records
+	Specs     Specs
 	Snapshots Snapshots
 	Tasks     Tasks
 	Streams   Streams

@@ -166,7 +166,7 @@ func containerStatus(one *container.Container, state container.State) *runtimeap
 			Uid: int64(one.User.UID), Gid: int64(one.User.GID), SupplementalGroups: groups(one.User.AdditionalGids),
 		}},
 	}
-	if resources := one.Config.GetLinux().GetResources(); resources != nil {
+	if resources := one.Resources(); resources != nil {
 		status.Resources = &runtimeapi.ContainerResources{Linux: resources}
 	}
 	if !state.StartedAt.IsZero() {

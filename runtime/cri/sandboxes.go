@@ -115,7 +115,7 @@ func (s *Sandboxes) PodSandboxStatus(_ context.Context, r *runtimeapi.PodSandbox
 // sandboxInfo is the verbose part, with the names of containerd's CRI plugin
 // where both have a thing.
 func sandboxInfo(p *pod.Pod, state pod.State) (map[string]string, error) {
-	text, err := json.Marshal(map[string]any{
+	info := map[string]any{
 		"pid":            state.PausePID,
 		"runtimeHandler": p.HandlerName,
 		"runtimeType":    p.Handler.Type,
@@ -123,7 +123,14 @@ func sandboxInfo(p *pod.Pod, state pod.State) (map[string]string, error) {
 		"namespaces":     p.Namespaces,
 		"files":          p.Files,
 		"cniResult":      json.RawMessage(orNull(state.Network)),
-	})
+	}
+	if overhead := linuxResources(state.Resources.Overhead); overhead != nil {
+		info["overhead"] = overhead
+	}
+	if resources := linuxResources(state.Resources.Resources); resources != nil {
+		info["resources"] = resources
+	}
+	text, err := json.Marshal(info)
 	if err != nil {
 		return nil, fmt.Errorf("describe pod %s: %w", p.ID, err)
 	}

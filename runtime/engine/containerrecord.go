@@ -33,6 +33,8 @@ type ContainerRecord struct {
 	User        specs.User
 	CgroupsPath string
 	MountLabel  string
+	Resources   *specs.LinuxResources
+	OOMScoreAdj *int
 	// Err says why Record could not be read; the record can still be deleted.
 	Err error
 }
@@ -97,6 +99,22 @@ func (e *Engine) ContainerSpec(ctx context.Context, id string) (*specs.Spec, err
 	return spec, nil
 }
 
+// UpdateContainerSpec replaces the OCI spec in a container's record. A task
+// that exists has its own.
+func (e *Engine) UpdateContainerSpec(ctx context.Context, id string, spec *specs.Spec) error {
+	text, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("encode spec of container %s: %w", id, err)
+	}
+	_, err = e.client.ContainerService().Update(ctx, containers.Container{
+		ID: id, Spec: &anypb.Any{TypeUrl: specURL, Value: text},
+	}, "spec")
+	if err != nil {
+		return fmt.Errorf("update spec of container %s: %w", id, err)
+	}
+	return nil
+}
+
 // DeleteContainer removes a container's record; one that is not there is no
 // error.
 func (e *Engine) DeleteContainer(ctx context.Context, id string) error {
@@ -134,11 +152,13 @@ func (e *Engine) ListContainers(ctx context.Context) ([]ContainerRecord, error) 
 func (c *ContainerRecord) readSpec(packed typeurl.Any) error {
 	var s struct {
 		Process struct {
-			User specs.User `json:"user"`
+			User        specs.User `json:"user"`
+			OOMScoreAdj *int       `json:"oomScoreAdj"`
 		} `json:"process"`
 		Linux struct {
-			CgroupsPath string `json:"cgroupsPath"`
-			MountLabel  string `json:"mountLabel"`
+			CgroupsPath string                `json:"cgroupsPath"`
+			MountLabel  string                `json:"mountLabel"`
+			Resources   *specs.LinuxResources `json:"resources"`
 		} `json:"linux"`
 	}
 	if packed == nil {
@@ -148,6 +168,7 @@ func (c *ContainerRecord) readSpec(packed typeurl.Any) error {
 		return fmt.Errorf("decode spec: %w", err)
 	}
 	c.User, c.CgroupsPath, c.MountLabel = s.Process.User, s.Linux.CgroupsPath, s.Linux.MountLabel
+	c.Resources, c.OOMScoreAdj = s.Linux.Resources, s.Process.OOMScoreAdj
 	return nil
 }
 

@@ -12,8 +12,9 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // TaskIO are the FIFOs of a task, from the streamer.
@@ -97,10 +98,14 @@ func (e *Engine) GetTask(ctx context.Context, id string) (Task, error) {
 	}, nil
 }
 
-// UpdateTask changes the limits of a running container; resources is the
-// OCI spec's LinuxResources.
-func (e *Engine) UpdateTask(ctx context.Context, id string, resources *anypb.Any) error {
-	_, err := e.client.TaskService().Update(ctx, &tasks.UpdateTaskRequest{ContainerID: id, Resources: resources})
+// UpdateTask changes the limits of a running container. Limits that resources
+// lacks stay. Annotations are for the shim alone.
+func (e *Engine) UpdateTask(ctx context.Context, id string, resources *specs.LinuxResources, annotations map[string]string) error {
+	packed, err := typeurl.MarshalAnyToProto(resources)
+	if err != nil {
+		return fmt.Errorf("encode resources of task %s: %w", id, err)
+	}
+	_, err = e.client.TaskService().Update(ctx, &tasks.UpdateTaskRequest{ContainerID: id, Resources: packed, Annotations: annotations})
 	if err != nil {
 		return fmt.Errorf("update resources of task %s: %w", id, errgrpc.ToNative(err))
 	}

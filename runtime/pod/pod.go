@@ -60,6 +60,8 @@ type State struct {
 	IPs      []string
 	Network  string // the CNI result as JSON
 	PausePID int    // of the process that holds the pod's PID namespace, 0 without one
+	// Resources are those of the last update.
+	Resources Resources
 }
 
 func newPod(id string, record *recordv1.Pod, cfg *runtimeapi.PodSandboxConfig, handler config.Handler) *Pod {

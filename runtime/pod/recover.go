@@ -63,6 +63,10 @@ func (s *Service) revive(r engine.PodRecord) (*Pod, error) {
 	// A handler that is not configured any more is no reason to lose the pod.
 	handler, _ := s.handler(r.Record.GetRuntimeHandler())
 	p := newPod(r.ID, r.Record, cfg, handler)
+	resources, err := resourcesOf(r.Record, cfg)
+	if err != nil {
+		return nil, err
+	}
 	p.Files = specFiles(s.Files.Paths(r.ID))
 	paths, alive, err := s.Pins.Paths(r.ID)
 	if err != nil {
@@ -76,7 +80,7 @@ func (s *Service) revive(r engine.PodRecord) (*Pod, error) {
 	}
 	p.Namespaces = spec.Namespaces{Network: paths.Net, IPC: paths.IPC, UTS: paths.UTS, User: paths.User}
 	ready := exists && r.Record.GetBootId() == s.BootID && (!pinned(request) || alive && whole)
-	p.publish(func(st *State) { st.Ready = ready })
+	p.publish(func(st *State) { st.Ready, st.Resources = ready, resources })
 	return p, nil
 }
 

@@ -33,6 +33,12 @@ func (s *Service) check(cfg *runtimeapi.PodSandboxConfig, handlerName string) (c
 	if err := spec.CheckCgroupParent(cfg.GetLinux().GetCgroupParent(), s.Systemd); err != nil {
 		return config.Handler{}, err
 	}
+	if err := spec.CheckResources("linux.overhead", cfg.GetLinux().GetOverhead()); err != nil {
+		return config.Handler{}, err
+	}
+	if err := spec.CheckResources("linux.resources", cfg.GetLinux().GetResources()); err != nil {
+		return config.Handler{}, err
+	}
 	if request, _ := s.namespaceRequest("", cfg); !pinned(request) && len(request.Sysctls) > 0 {
 		keys := slices.Sorted(maps.Keys(request.Sysctls))
 		return config.Handler{}, invalid("linux.sysctls", strings.Join(keys, ", "), "would change the host: the pod has no namespace of its own")

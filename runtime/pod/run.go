@@ -142,6 +142,9 @@ func (s *Service) blank(cfg *runtimeapi.PodSandboxConfig, handlerName string, ha
 	}
 	p := newPod(ident.New(), record, cfg, handler)
 	p.SELinux = labels
+	p.publish(func(st *State) {
+		st.Resources = Resources{Overhead: cfg.GetLinux().GetOverhead(), Resources: cfg.GetLinux().GetResources()}
+	})
 	return p, nil
 }
 

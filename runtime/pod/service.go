@@ -9,6 +9,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
 	"github.com/trivet-cri/trivet/runtime/catalog"
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/namespaces"
@@ -20,6 +21,7 @@ import (
 // Records keeps pods; *engine.Engine does.
 type Records interface {
 	CreatePod(ctx context.Context, pod engine.PodRecord, handler config.Handler) error
+	UpdatePod(ctx context.Context, id string, record *recordv1.Pod) error
 	DeletePod(ctx context.Context, id string) error
 	ListPods(ctx context.Context) ([]engine.PodRecord, error)
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/containerd/v2/pkg/seccomp"
+	"github.com/moby/sys/userns"
 	"golang.org/x/sys/unix"
 )
 
@@ -36,6 +38,8 @@ func Detect() (Host, error) {
 	if host.OOMScoreAdj, err = ownOOMScoreAdj(); err != nil {
 		return Host{}, err
 	}
+	// Only the first user namespace's privilege counts here.
+	host.OOMScoreFixed = !slices.Contains(host.Capabilities, "CAP_SYS_RESOURCE") || userns.RunningInUserNS()
 	var st unix.Statfs_t
 	if err := unix.Statfs("/sys/fs/cgroup", &st); err != nil {
 		return Host{}, fmt.Errorf("read cgroup version: %w", &fs.PathError{Op: "statfs", Path: "/sys/fs/cgroup", Err: err})

@@ -37,6 +37,8 @@ func (h *Host) detectCgroups(files fs.FS) error {
 		}
 	}
 	h.Swap = exists(files, swap)
+	h.CPUs = numbers(files, "sys/devices/system/cpu/possible")
+	h.MemoryNodes = numbers(files, "sys/devices/system/node/possible")
 	if hugetlb {
 		h.HugepageSizes = hugepageSizes(files)
 	}
@@ -109,4 +111,14 @@ func pageSize(kib uint64) string {
 func exists(files fs.FS, name string) bool {
 	_, err := fs.Stat(files, name)
 	return err == nil
+}
+
+// numbers is the list in a file of the kernel's; empty if there is none.
+func numbers(files fs.FS, name string) string {
+	text, err := fs.ReadFile(files, name)
+	list := strings.TrimSpace(string(text))
+	if _, malformed := parseSet(list); err != nil || malformed != nil {
+		return "" // the kernel itself will refuse what it does not have
+	}
+	return list
 }

@@ -17,6 +17,9 @@ type Host struct {
 	// in "2MB"; empty without that controller.
 	HugepageSizes []string
 	Swap          bool // swap can be limited
+	// CPUs and MemoryNodes are those that the machine can have, as in "0-3";
+	// empty if that is not known.
+	CPUs, MemoryNodes string
 
 	Seccomp           bool
 	AppArmor          bool
@@ -24,6 +27,9 @@ type Host struct {
 
 	Capabilities []string // of this process: all that a container can get
 	OOMScoreAdj  int      // of this process
+	// OOMScoreFixed says that the kernel lets this process, and what it has
+	// containers started by, raise an OOM score only.
+	OOMScoreFixed bool
 
 	// MaskedPaths and ReadonlyPaths are the defaults; requests bring their own
 	// unless disable_proc_mount is set.

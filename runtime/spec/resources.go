@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -21,50 +20,45 @@ func setResources(in *Input, s *specs.Spec) error {
 	if err := limit(s.Linux.Resources, r, &in.Runtime, &in.Host); err != nil {
 		return err
 	}
-	adj := r.GetOomScoreAdj()
-	if adj < -1000 || adj > 1000 {
-		return invalid("linux.resources.oom_score_adj", adj, "is not between -1000 and 1000")
-	}
-	s.Process.OOMScoreAdj = oomScoreAdj(int(adj), &in.Runtime, &in.Host)
+	s.Process.OOMScoreAdj = oomScoreAdj(int(r.GetOomScoreAdj()), &in.Runtime, &in.Host)
 	return nil
 }
 
 // oomScoreAdj never goes below the own one where restrict_oom_score_adj asks
-// for it, as a process without privileges could not.
+// for it, or where the kernel would not let this process.
 func oomScoreAdj(adj int, runtime *config.Runtime, host *Host) *int {
-	if runtime.RestrictOOMScoreAdj {
+	if runtime.RestrictOOMScoreAdj || host.OOMScoreFixed {
 		adj = max(adj, host.OOMScoreAdj)
 	}
 	return &adj
 }
 
-// Resources translates the limits of a request by the same rules as Build,
-// for the update of a running container. What the request leaves open is not
-// in the result.
-func Resources(r *runtimeapi.LinuxContainerResources, runtime config.Runtime, host Host) (*specs.LinuxResources, error) {
-	out := &specs.LinuxResources{}
-	return out, limit(out, r, &runtime, &host)
-}
-
-// limit writes what the request sets over what out has.
+// limit writes what the request sets over what out has; what it leaves open
+// stays.
 func limit(out *specs.LinuxResources, r *runtimeapi.LinuxContainerResources, runtime *config.Runtime, host *Host) error {
-	if err := limitCPU(out, r); err != nil {
+	const field = "linux.resources"
+	if err := CheckResources(field, r); err != nil {
 		return err
 	}
-	limitMemory(out, r, host)
+	if err := limitCPU(out, r, host); err != nil {
+		return err
+	}
+	if err := limitMemory(out, r, host); err != nil {
+		return err
+	}
 	if err := limitHugepages(out, r.GetHugepageLimits(), runtime, host); err != nil {
 		return err
 	}
 	return limitUnified(out, r.GetUnified(), host)
 }
 
-func limitCPU(out *specs.LinuxResources, r *runtimeapi.LinuxContainerResources) error {
-	for _, v := range []struct {
-		field string
-		value int64
-	}{{"cpu_period", r.GetCpuPeriod()}, {"cpu_shares", r.GetCpuShares()}} {
-		if v.value < 0 {
-			return invalid("linux.resources."+v.field, v.value, "is negative")
+func limitCPU(out *specs.LinuxResources, r *runtimeapi.LinuxContainerResources, host *Host) error {
+	for _, set := range []struct{ field, list, have string }{
+		{"linux.resources.cpuset_cpus", r.GetCpusetCpus(), host.CPUs},
+		{"linux.resources.cpuset_mems", r.GetCpusetMems(), host.MemoryNodes},
+	} {
+		if !within(set.list, set.have) {
+			return unable(set.field, set.list, "is not all there: this machine has %s", set.have)
 		}
 	}
 	cpu := specs.LinuxCPU{}
@@ -93,27 +87,37 @@ func limitCPU(out *specs.LinuxResources, r *runtimeapi.LinuxContainerResources) 
 }
 
 // limitMemory keeps a container with a memory limit from swapping unless the
-// request gives it swap. Both numbers include memory.
-func limitMemory(out *specs.LinuxResources, r *runtimeapi.LinuxContainerResources, host *Host) {
+// request gives it swap. Both numbers include memory. Where the kernel does not
+// account swap, it is as if the request had said nothing about it.
+func limitMemory(out *specs.LinuxResources, r *runtimeapi.LinuxContainerResources, host *Host) error {
 	memory, swap := r.GetMemoryLimitInBytes(), r.GetMemorySwapLimitInBytes()
+	asked := swap
 	if swap == 0 {
 		swap = memory
 	}
 	if !host.Swap {
-		swap = 0
+		swap, asked = 0, 0
 	}
 	if memory == 0 && swap == 0 {
-		return
+		return nil
 	}
-	if out.Memory == nil {
-		out.Memory = &specs.LinuxMemory{}
+	limits := specs.LinuxMemory{}
+	if out.Memory != nil {
+		limits = *out.Memory
 	}
 	if memory != 0 {
-		out.Memory.Limit = &memory
+		limits.Limit = &memory
 	}
 	if swap != 0 {
-		out.Memory.Swap = &swap
+		limits.Swap = &swap
 	}
+	// The kernel wants a limit of both to be at least that of memory, which is
+	// infinite where there is none.
+	if asked > 0 && (limits.Limit == nil || *limits.Limit < 0 || asked < *limits.Limit) {
+		return invalid("linux.resources.memory_swap_limit_in_bytes", asked, "is below the limit of memory, which it includes")
+	}
+	out.Memory = &limits
+	return nil
 }
 
 func limitHugepages(out *specs.LinuxResources, limits []*runtimeapi.HugepageLimit, runtime *config.Runtime, host *Host) error {
@@ -121,18 +125,24 @@ func limitHugepages(out *specs.LinuxResources, limits []*runtimeapi.HugepageLimi
 	if len(limits) == 0 || runtime.DisableHugetlbController {
 		return nil
 	}
+	if err := checkHugepages(field, limits); err != nil {
+		return err
+	}
 	if len(host.HugepageSizes) == 0 {
 		if runtime.TolerateMissingHugetlb {
 			return nil
 		}
 		return unable(field, limits, "cannot be had: the hugetlb cgroup controller is missing, and tolerate_missing_hugetlb_controller is false")
 	}
+	merged := slices.Clone(out.HugepageLimits)
 	for i, l := range limits {
 		if !slices.Contains(host.HugepageSizes, l.GetPageSize()) {
-			return invalid(fmt.Sprintf("%s[%d].page_size", field, i), l.GetPageSize(), "is none of %s", strings.Join(host.HugepageSizes, ", "))
+			return invalid(hugepageField(field, i), l.GetPageSize(), "is none of %s", strings.Join(host.HugepageSizes, ", "))
 		}
-		out.HugepageLimits = append(out.HugepageLimits, specs.LinuxHugepageLimit{Pagesize: l.GetPageSize(), Limit: l.GetLimit()})
+		merged = slices.DeleteFunc(merged, func(old specs.LinuxHugepageLimit) bool { return old.Pagesize == l.GetPageSize() })
+		merged = append(merged, specs.LinuxHugepageLimit{Pagesize: l.GetPageSize(), Limit: l.GetLimit()})
 	}
+	out.HugepageLimits = merged
 	return nil
 }
 
@@ -144,11 +154,6 @@ func limitUnified(out *specs.LinuxResources, unified map[string]string, host *Ho
 	}
 	if !host.CgroupV2 {
 		return unable("linux.resources.unified", slices.Sorted(maps.Keys(unified)), "cannot be had: this machine has cgroup version 1")
-	}
-	for _, name := range slices.Sorted(maps.Keys(unified)) {
-		if name == "" || strings.Contains(name, "/") || !strings.Contains(name, ".") {
-			return invalid("linux.resources.unified", name, "is not the name of a controller's file")
-		}
 	}
 	if out.Unified == nil {
 		out.Unified = make(map[string]string, len(unified))

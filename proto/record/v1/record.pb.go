@@ -49,8 +49,16 @@ type Pod struct {
 	BootId string `protobuf:"bytes,9,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	// selinux_mount_label is the label of the pod's files.
 	SelinuxMountLabel string `protobuf:"bytes,10,opt,name=selinux_mount_label,json=selinuxMountLabel,proto3" json:"selinux_mount_label,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// updated is true once UpdatePodSandboxResources has been called: then the
+	// next two count, and not those in config.
+	Updated bool `protobuf:"varint,20,opt,name=updated,proto3" json:"updated,omitempty"`
+	// overhead is the wire encoding of the CRI's
+	// runtime.v1.LinuxContainerResources; empty for none.
+	Overhead []byte `protobuf:"bytes,21,opt,name=overhead,proto3" json:"overhead,omitempty"`
+	// resources is the same of the containers together.
+	Resources     []byte `protobuf:"bytes,22,opt,name=resources,proto3" json:"resources,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Pod) Reset() {
@@ -151,6 +159,27 @@ func (x *Pod) GetSelinuxMountLabel() string {
 		return x.SelinuxMountLabel
 	}
 	return ""
+}
+
+func (x *Pod) GetUpdated() bool {
+	if x != nil {
+		return x.Updated
+	}
+	return false
+}
+
+func (x *Pod) GetOverhead() []byte {
+	if x != nil {
+		return x.Overhead
+	}
+	return nil
+}
+
+func (x *Pod) GetResources() []byte {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
 }
 
 // Container is the extension of a containerd container.
@@ -303,7 +332,7 @@ var File_record_v1_record_proto protoreflect.FileDescriptor
 
 const file_record_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x16record/v1/record.proto\x12\x10trivet.record.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xda\x02\n" +
+	"\x16record/v1/record.proto\x12\x10trivet.record.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x03\n" +
 	"\x03Pod\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12'\n" +
 	"\x0fruntime_handler\x18\x02 \x01(\tR\x0eruntimeHandler\x129\n" +
@@ -316,7 +345,10 @@ const file_record_v1_record_proto_rawDesc = "" +
 	"\x05pause\x18\b \x01(\bR\x05pause\x12\x17\n" +
 	"\aboot_id\x18\t \x01(\tR\x06bootId\x12.\n" +
 	"\x13selinux_mount_label\x18\n" +
-	" \x01(\tR\x11selinuxMountLabel\"\xb0\x03\n" +
+	" \x01(\tR\x11selinuxMountLabel\x12\x18\n" +
+	"\aupdated\x18\x14 \x01(\bR\aupdated\x12\x1a\n" +
+	"\boverhead\x18\x15 \x01(\fR\boverhead\x12\x1c\n" +
+	"\tresources\x18\x16 \x01(\fR\tresources\"\xb0\x03\n" +
 	"\tContainer\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12\x15\n" +
 	"\x06pod_id\x18\x02 \x01(\tR\x05podId\x12\x19\n" +

@@ -25,7 +25,8 @@ type Container struct {
 }
 
 // Containers is a fake container.Records. Calls: Containers.Create,
-// Containers.Update, Containers.Delete, Containers.List, Containers.Spec.
+// Containers.Update, Containers.Delete, Containers.List, Containers.Spec,
+// Containers.UpdateSpec.
 type Containers struct {
 	faults *podtest.Faults
 	mu     sync.Mutex
@@ -43,6 +44,7 @@ func (c *Containers) CreateContainer(ctx context.Context, r engine.ContainerReco
 		r.Record = copied(r.Record)
 		if s.Process != nil && s.Linux != nil {
 			r.User, r.CgroupsPath, r.MountLabel = s.Process.User, s.Linux.CgroupsPath, s.Linux.MountLabel
+			r.Resources, r.OOMScoreAdj = s.Linux.Resources, s.Process.OOMScoreAdj
 		}
 		c.all[r.ID] = Container{ContainerRecord: r, Spec: s}
 		return nil
@@ -88,7 +90,7 @@ func (c *Containers) ListContainers(ctx context.Context) (list []engine.Containe
 	return list, err
 }
 
-// ContainerSpec is part of cri.Specs.
+// ContainerSpec is part of container.Specs.
 func (c *Containers) ContainerSpec(ctx context.Context, id string) (s *specs.Spec, err error) {
 	err = c.faults.Do(ctx, "Containers.Spec", func() error {
 		one, ok := c.Get(id)
@@ -99,6 +101,21 @@ func (c *Containers) ContainerSpec(ctx context.Context, id string) (s *specs.Spe
 		return nil
 	})
 	return s, err
+}
+
+// UpdateContainerSpec is part of container.Specs.
+func (c *Containers) UpdateContainerSpec(ctx context.Context, id string, s *specs.Spec) error {
+	return c.faults.Do(ctx, "Containers.UpdateSpec", func() error {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		one, ok := c.all[id]
+		if !ok {
+			return fmt.Errorf("container %s: %w", id, errdefs.ErrNotFound)
+		}
+		one.Spec, one.Resources, one.OOMScoreAdj = s, s.Linux.Resources, s.Process.OOMScoreAdj
+		c.all[id] = one
+		return nil
+	})
 }
 
 // Get returns one.

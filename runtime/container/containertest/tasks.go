@@ -11,8 +11,8 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
@@ -24,6 +24,13 @@ type Task struct {
 	IO      engine.TaskIO
 	Rootfs  []mount.Mount
 	Signals []unix.Signal
+	Updates []Update
+}
+
+// Update is one change of a task's limits.
+type Update struct {
+	Resources   *specs.LinuxResources
+	Annotations map[string]string
 }
 
 // Tasks is a fake container.Tasks. A task ends by any signal that it does not
@@ -98,7 +105,7 @@ func (t *Tasks) Find(id string) (Task, bool) {
 		return Task{}, false
 	}
 	found := *one
-	found.Signals = slices.Clone(one.Signals)
+	found.Signals, found.Updates = slices.Clone(one.Signals), slices.Clone(one.Updates)
 	return found, true
 }
 
@@ -207,8 +214,11 @@ func (t *Tasks) GetTask(ctx context.Context, id string) (found engine.Task, err 
 }
 
 // UpdateTask is part of container.Tasks.
-func (t *Tasks) UpdateTask(ctx context.Context, id string, _ *anypb.Any) error {
-	return t.change(ctx, "Tasks.Update", id, func(*Task) error { return nil })
+func (t *Tasks) UpdateTask(ctx context.Context, id string, resources *specs.LinuxResources, annotations map[string]string) error {
+	return t.change(ctx, "Tasks.Update", id, func(one *Task) error {
+		one.Updates = append(one.Updates, Update{resources, annotations})
+		return nil
+	})
 }
 
 // WatchTasks is part of container.Tasks.

@@ -85,7 +85,7 @@ func (w *World) Deps(pods *pod.Service) container.Deps {
 	return container.Deps{
 		Config: podtest.Config(), Snapshotter: "overlayfs", StateDir: w.MarkDir(), VolumeDir: w.VolumeDir(),
 		Host:    spec.Host{Hostname: "node", Capabilities: []string{"CAP_CHOWN", "CAP_KILL"}},
-		Records: w.Containers, Snapshots: w.Snapshots, Tasks: w.Tasks, Streams: w.Streams, Images: w.Images, Pods: pods,
+		Records: w.Containers, Specs: w.Containers, Snapshots: w.Snapshots, Tasks: w.Tasks, Streams: w.Streams, Images: w.Images, Pods: pods,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }

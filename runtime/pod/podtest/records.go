@@ -15,8 +15,8 @@ import (
 // Record is what the fake of containerd's sandbox store keeps.
 type Record = engine.PodRecord
 
-// Records is a fake pod.Records. Calls: Records.Create, Records.Delete,
-// Records.List.
+// Records is a fake pod.Records. Calls: Records.Create, Records.Update,
+// Records.Delete, Records.List.
 type Records struct {
 	faults *Faults
 	*things[Record]
@@ -30,6 +30,19 @@ func (r *Records) CreatePod(ctx context.Context, pod engine.PodRecord, _ config.
 		}
 		pod.Record = proto.Clone(pod.Record).(*recordv1.Pod)
 		r.Put(pod.ID, pod)
+		return nil
+	})
+}
+
+// UpdatePod is part of pod.Records.
+func (r *Records) UpdatePod(ctx context.Context, id string, record *recordv1.Pod) error {
+	return r.faults.Do(ctx, "Records.Update", func() error {
+		one, ok := r.Get(id)
+		if !ok {
+			return fmt.Errorf("pod %s: %w", id, errdefs.ErrNotFound)
+		}
+		one.Record = proto.Clone(record).(*recordv1.Pod)
+		r.Put(id, one)
 		return nil
 	})
 }
