@@ -21,6 +21,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/cri"
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/image"
+	"github.com/trivet-cri/trivet/runtime/imagevolume"
 	"github.com/trivet-cri/trivet/runtime/namespaces"
 	"github.com/trivet-cri/trivet/runtime/network"
 	"github.com/trivet-cri/trivet/runtime/node"
@@ -135,10 +136,14 @@ func build(env member.Env, o *others) (*nouns, error) {
 		Config: cfg.Runtime, Systemd: cfg.SystemdCgroup(), BootID: o.machine.BootID,
 		Records: o.containerd, Pins: o.pins, Files: o.files, Network: networks, Pauses: pauses, Log: log,
 	})
+	imageVolumes, err := imagevolume.New(filepath.Join(cfg.State, "image-volumes"), o.containerd, images)
+	if err != nil {
+		return nil, err
+	}
 	containers, err := container.New(container.Deps{
 		Config: cfg.Runtime, Snapshotter: cfg.Image.Snapshotter, Systemd: cfg.SystemdCgroup(),
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
-		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases,
+		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, ImageVolumes: imageVolumes,
 		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd, Streams: o.streamer, Images: images, Pods: pods, Log: log,
 	})
 	if err != nil {

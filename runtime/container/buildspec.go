@@ -2,17 +2,11 @@ package container
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/selinux/go-selinux/label"
-	"golang.org/x/sys/unix"
-	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/runtime/image"
@@ -40,7 +34,7 @@ func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.
 	if err != nil {
 		return nil, err
 	}
-	prepared, err := s.prepareMounts(c.Config, selinux.MountLabel)
+	prepared, err := s.prepareMounts(ctx, p, c, selinux.MountLabel)
 	if err != nil {
 		return nil, err
 	}
@@ -104,45 +98,4 @@ func (s *Service) selinux(p *pod.Pod, cfg *runtimeapi.ContainerConfig) (spec.SEL
 		return spec.SELinux{}, fmt.Errorf("config.linux.security_context.selinux_options %v: %w: %w", options, err, errdefs.ErrInvalidArgument)
 	}
 	return spec.SELinux{ProcessLabel: process, MountLabel: mount}, nil
-}
-
-// prepareMounts returns the configuration with the sources of its mounts as
-// they are on this machine: links followed, and directories that are missing
-// made, as kubelets expect it for host paths.
-func (s *Service) prepareMounts(cfg *runtimeapi.ContainerConfig, mountLabel string) (*runtimeapi.ContainerConfig, error) {
-	if len(cfg.GetMounts()) == 0 {
-		return cfg, nil
-	}
-	prepared := proto.Clone(cfg).(*runtimeapi.ContainerConfig)
-	for i, m := range prepared.GetMounts() {
-		field := fmt.Sprintf("mounts[%d]", i)
-		if m.GetImage().GetImage() != "" {
-			return nil, fmt.Errorf("%s.image %q: mounts of images are not supported: %w", field, m.GetImage().GetImage(), errdefs.ErrNotImplemented)
-		}
-		if !filepath.IsAbs(m.GetHostPath()) || !filepath.IsAbs(m.GetContainerPath()) {
-			continue // refused with the rest of the spec, before anything is made
-		}
-		source, err := hostPath(m.GetHostPath())
-		if err != nil {
-			return nil, fmt.Errorf("%s.host_path %.200q: %w", field, m.GetHostPath(), err)
-		}
-		m.HostPath = source
-		if m.GetSelinuxRelabel() && mountLabel != "" {
-			if err := label.Relabel(source, mountLabel, false); err != nil && !errors.Is(err, unix.ENOTSUP) {
-				return nil, fmt.Errorf("%s: relabel %.200q: %w", field, source, err)
-			}
-		}
-	}
-	return prepared, nil
-}
-
-func hostPath(path string) (string, error) {
-	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		if err := os.MkdirAll(path, 0o755); err != nil {
-			return "", err
-		}
-	} else if err != nil {
-		return "", err
-	}
-	return filepath.EvalSymlinks(path)
 }

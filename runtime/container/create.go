@@ -95,6 +95,7 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 		}
 	}()
 
+	made.Add("image volumes", func(ctx context.Context) error { return s.ImageVolumes.Remove(ctx, c.ID) })
 	operation.Stage(ctx, "spec")
 	volumes := s.volumes(c.ID, cfg, img)
 	ociSpec, err := s.spec(ctx, p, c, img, volumes)
@@ -114,7 +115,8 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	operation.Stage(ctx, "record")
 	made.Add("record", func(ctx context.Context) error { return s.Records.DeleteContainer(ctx, c.ID) })
 	record := engine.ContainerRecord{
-		ID: c.ID, Labels: c.labels(), Image: img.Names()[0], Snapshotter: c.snapshotter, SnapshotKey: c.ID, Record: c.record,
+		ID: c.ID, Labels: c.labels(), Image: img.Names()[0], Snapshotter: c.snapshotter, SnapshotKey: c.ID,
+		Views: c.views(), Record: c.record,
 	}
 	if err := s.Records.CreateContainer(ctx, record, ociSpec, c.Handler); err != nil {
 		return nil, err

@@ -320,13 +320,13 @@ func TestCreateRefused(t *testing.T) {
 		"signal":        {func(c *runtimeapi.ContainerConfig) { c.StopSignal = 999 }, errdefs.ErrInvalidArgument, "config.stop_signal"},
 		"image mount": {func(c *runtimeapi.ContainerConfig) {
 			c.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", Image: &runtimeapi.ImageSpec{Image: "registry.test/x"}}}
-		}, errdefs.ErrNotImplemented, "registry.test/x"},
+		}, errdefs.ErrNotFound, `mounts[0].image "registry.test/x": ImageVolumeMountFailed`},
 		"relative mount": {func(c *runtimeapi.ContainerConfig) {
 			c.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", HostPath: "relative"}}
 		}, errdefs.ErrInvalidArgument, "relative"},
 		"bad host path": {func(c *runtimeapi.ContainerConfig) {
 			c.Mounts = []*runtimeapi.Mount{{ContainerPath: "/x", HostPath: "/dev/null/below"}}
-		}, nil, "mounts[0].host_path"},
+		}, errdefs.ErrInvalidArgument, `mounts[0].host_path "/dev/null/below"`},
 		"unknown target": {func(c *runtimeapi.ContainerConfig) {
 			options(c).Pid, options(c).TargetId = runtimeapi.NamespaceMode_TARGET, "0badcafe"
 		}, errdefs.ErrNotFound, "target_id"},

@@ -93,6 +93,10 @@ func (s *Service) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	imageVolumes, err := s.ImageVolumes.List()
+	if err != nil {
+		return err
+	}
 	asOf := time.Now()
 	keep := s.known()
 	for _, id := range marked {
@@ -108,6 +112,14 @@ func (s *Service) Sweep(ctx context.Context) error {
 				return err
 			}
 			s.Log.InfoContext(ctx, "leftover volumes are removed", "container", id)
+		}
+	}
+	for _, id := range imageVolumes {
+		if !keep[id] {
+			if err := s.ImageVolumes.Remove(ctx, id); err != nil {
+				return err
+			}
+			s.Log.InfoContext(ctx, "leftover image volumes are removed", "container", id)
 		}
 	}
 	ids := make([]string, 0, len(keep))

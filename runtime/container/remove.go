@@ -51,6 +51,9 @@ func (s *Service) release(ctx context.Context, id, snapshotter string, busy bool
 	if err := s.Snapshots.RemoveRootfs(ctx, snapshotter, id); err != nil {
 		return err
 	}
+	if err := s.ImageVolumes.Remove(ctx, id); err != nil {
+		return err
+	}
 	if err := s.removeVolumes(id); err != nil {
 		return err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/catalog"
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/image"
+	"github.com/trivet-cri/trivet/runtime/imagevolume"
 	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/spec"
@@ -79,6 +80,8 @@ type Deps struct {
 	Host        spec.Host
 	CDI         spec.CDI
 	Bases       map[string]*specs.Spec // base specs of handlers, by handler
+
+	ImageVolumes *imagevolume.Store
 
 	Records   Records
 	Specs     Specs

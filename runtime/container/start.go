@@ -103,6 +103,9 @@ func (s *Service) run(ctx context.Context, c *Container, begun time.Time) (pid i
 	if err != nil {
 		return 0, err
 	}
+	if err := s.ImageVolumes.Restore(ctx, c.owner(c.mountLabel), c.Config.GetMounts()); err != nil {
+		return 0, err
+	}
 	rootfs, err := s.rootfsOf(ctx, c)
 	if err != nil {
 		return 0, err

@@ -161,7 +161,7 @@ func containerStatus(one *container.Container, state container.State) *runtimeap
 		ExitCode: state.ExitCode, Reason: state.Reason, Message: state.Message,
 		Image: one.Config.GetImage(), ImageRef: one.ImageRef, ImageId: one.ImageID,
 		Labels: one.Config.GetLabels(), Annotations: one.Config.GetAnnotations(),
-		Mounts: one.Config.GetMounts(), LogPath: one.LogPath, StopSignal: one.StopSignal(),
+		Mounts: one.Mounts(), LogPath: one.LogPath, StopSignal: one.StopSignal(),
 		User: &runtimeapi.ContainerUser{Linux: &runtimeapi.LinuxContainerUser{
 			Uid: int64(one.User.UID), Gid: int64(one.User.GID), SupplementalGroups: groups(one.User.AdditionalGids),
 		}},

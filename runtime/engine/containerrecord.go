@@ -28,6 +28,7 @@ type ContainerRecord struct {
 	Image       string // name in containerd's image store, which keeps the image alive
 	Snapshotter string
 	SnapshotKey string
+	Views       []string            // snapshots that it keeps alive beside; only written
 	Record      *recordv1.Container // nil for a pause container
 	// What the OCI spec says; filled by ListContainers.
 	User        specs.User
@@ -60,7 +61,7 @@ func (e *Engine) CreateContainer(ctx context.Context, c ContainerRecord, spec *s
 	// The pod's id is not told to containerd: it would look for a shim of the
 	// pod to join.
 	_, err = e.client.ContainerService().Create(ctx, containers.Container{
-		ID: c.ID, Labels: c.Labels, Image: c.Image, Runtime: runtime,
+		ID: c.ID, Labels: heldLabels(c.Labels, c.Snapshotter, c.Views), Image: c.Image, Runtime: runtime,
 		Spec:        &anypb.Any{TypeUrl: specURL, Value: text},
 		Snapshotter: c.Snapshotter, SnapshotKey: c.SnapshotKey,
 		Extensions: extensions,

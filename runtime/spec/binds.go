@@ -31,11 +31,8 @@ func requestedBinds(in *Input) ([]bind, error) {
 }
 
 func requestedBind(in *Input, field string, m *runtimeapi.Mount) (bind, error) {
-	if !path.IsAbs(m.GetContainerPath()) {
-		return bind{}, invalid(field+".container_path", m.GetContainerPath(), "is not absolute")
-	}
-	if !path.IsAbs(m.GetHostPath()) {
-		return bind{}, invalid(field+".host_path", m.GetHostPath(), "is not absolute")
+	if err := checkPaths(field, m); err != nil {
+		return bind{}, err
 	}
 	propagation, err := propagation(&in.Host, field, m)
 	if err != nil {
@@ -49,8 +46,8 @@ func requestedBind(in *Input, field string, m *runtimeapi.Mount) (bind, error) {
 	if err != nil {
 		return bind{}, err
 	}
-	if len(m.GetUidMappings()) == 0 != (len(m.GetGidMappings()) == 0) {
-		return bind{}, invalid(field+".uidMappings", m.GetUidMappings(), "and gidMappings must be given together")
+	if err := checkMappings(field, m, in.podSecurity().GetNamespaceOptions().GetUsernsOptions()); err != nil {
+		return bind{}, err
 	}
 	return bind{
 		propagation: propagation,
@@ -95,22 +92,18 @@ func propagation(host *Host, field string, m *runtimeapi.Mount) (string, error) 
 	}
 }
 
-// access is the mount option ro, rro or rw. Images are always read-only.
+// access is the mount option ro, rro or rw.
 func access(host *Host, field string, m *runtimeapi.Mount) (string, error) {
-	readonly := m.GetReadonly() || m.GetImage().GetImage() != ""
+	if err := checkAccess(field, m); err != nil {
+		return "", err
+	}
 	if !m.GetRecursiveReadOnly() {
-		if readonly {
+		if readonly(m) {
 			return "ro", nil
 		}
 		return "rw", nil
 	}
 	field += ".recursive_read_only"
-	if !readonly {
-		return "", invalid(field, true, "does not go with a writable mount")
-	}
-	if m.GetPropagation() != runtimeapi.MountPropagation_PROPAGATION_PRIVATE {
-		return "", invalid(field, true, "does not go with propagation %s", m.GetPropagation())
-	}
 	if !host.RecursiveReadOnly {
 		// The kubelet knows the CRI's error by its text.
 		return "", fmt.Errorf("%s true: %w: this kernel has no recursive read-only mounts: %w",

@@ -209,7 +209,9 @@ type Container struct {
 	// log_path is absolute; empty for no log.
 	LogPath string `protobuf:"bytes,11,opt,name=log_path,json=logPath,proto3" json:"log_path,omitempty"`
 	// stop_signal is what StopContainer sends first.
-	StopSignal    string `protobuf:"bytes,12,opt,name=stop_signal,json=stopSignal,proto3" json:"stop_signal,omitempty"`
+	StopSignal string `protobuf:"bytes,12,opt,name=stop_signal,json=stopSignal,proto3" json:"stop_signal,omitempty"`
+	// image_volumes are the images that are mounted into the container.
+	ImageVolumes  []*ImageVolume `protobuf:"bytes,20,rep,name=image_volumes,json=imageVolumes,proto3" json:"image_volumes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -328,6 +330,87 @@ func (x *Container) GetStopSignal() string {
 	return ""
 }
 
+func (x *Container) GetImageVolumes() []*ImageVolume {
+	if x != nil {
+		return x.ImageVolumes
+	}
+	return nil
+}
+
+// ImageVolume is a mount of a container whose source is an image.
+type ImageVolume struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// mount is the index of the mount in the container's configuration.
+	Mount int32 `protobuf:"varint,1,opt,name=mount,proto3" json:"mount,omitempty"`
+	// view is the key of the snapshot with the image's files, in the container's
+	// snapshotter. Several mounts of one image share it.
+	View string `protobuf:"bytes,2,opt,name=view,proto3" json:"view,omitempty"`
+	// host_path is the source of the mount: the image's root, or its sub path.
+	HostPath string `protobuf:"bytes,3,opt,name=host_path,json=hostPath,proto3" json:"host_path,omitempty"`
+	// image_ref is the repository digest of the image, else its id.
+	ImageRef      string `protobuf:"bytes,4,opt,name=image_ref,json=imageRef,proto3" json:"image_ref,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageVolume) Reset() {
+	*x = ImageVolume{}
+	mi := &file_record_v1_record_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageVolume) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageVolume) ProtoMessage() {}
+
+func (x *ImageVolume) ProtoReflect() protoreflect.Message {
+	mi := &file_record_v1_record_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageVolume.ProtoReflect.Descriptor instead.
+func (*ImageVolume) Descriptor() ([]byte, []int) {
+	return file_record_v1_record_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *ImageVolume) GetMount() int32 {
+	if x != nil {
+		return x.Mount
+	}
+	return 0
+}
+
+func (x *ImageVolume) GetView() string {
+	if x != nil {
+		return x.View
+	}
+	return ""
+}
+
+func (x *ImageVolume) GetHostPath() string {
+	if x != nil {
+		return x.HostPath
+	}
+	return ""
+}
+
+func (x *ImageVolume) GetImageRef() string {
+	if x != nil {
+		return x.ImageRef
+	}
+	return ""
+}
+
 var File_record_v1_record_proto protoreflect.FileDescriptor
 
 const file_record_v1_record_proto_rawDesc = "" +
@@ -348,7 +431,7 @@ const file_record_v1_record_proto_rawDesc = "" +
 	" \x01(\tR\x11selinuxMountLabel\x12\x18\n" +
 	"\aupdated\x18\x14 \x01(\bR\aupdated\x12\x1a\n" +
 	"\boverhead\x18\x15 \x01(\fR\boverhead\x12\x1c\n" +
-	"\tresources\x18\x16 \x01(\fR\tresources\"\xb0\x03\n" +
+	"\tresources\x18\x16 \x01(\fR\tresources\"\xf4\x03\n" +
 	"\tContainer\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12\x15\n" +
 	"\x06pod_id\x18\x02 \x01(\tR\x05podId\x12\x19\n" +
@@ -366,7 +449,13 @@ const file_record_v1_record_proto_rawDesc = "" +
 	" \x01(\tR\amessage\x12\x19\n" +
 	"\blog_path\x18\v \x01(\tR\alogPath\x12\x1f\n" +
 	"\vstop_signal\x18\f \x01(\tR\n" +
-	"stopSignalB7Z5github.com/trivet-cri/trivet/proto/record/v1;recordv1b\x06proto3"
+	"stopSignal\x12B\n" +
+	"\rimage_volumes\x18\x14 \x03(\v2\x1d.trivet.record.v1.ImageVolumeR\fimageVolumes\"q\n" +
+	"\vImageVolume\x12\x14\n" +
+	"\x05mount\x18\x01 \x01(\x05R\x05mount\x12\x12\n" +
+	"\x04view\x18\x02 \x01(\tR\x04view\x12\x1b\n" +
+	"\thost_path\x18\x03 \x01(\tR\bhostPath\x12\x1b\n" +
+	"\timage_ref\x18\x04 \x01(\tR\bimageRefB7Z5github.com/trivet-cri/trivet/proto/record/v1;recordv1b\x06proto3"
 
 var (
 	file_record_v1_record_proto_rawDescOnce sync.Once
@@ -380,22 +469,24 @@ func file_record_v1_record_proto_rawDescGZIP() []byte {
 	return file_record_v1_record_proto_rawDescData
 }
 
-var file_record_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_record_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_record_v1_record_proto_goTypes = []any{
 	(*Pod)(nil),                   // 0: trivet.record.v1.Pod
 	(*Container)(nil),             // 1: trivet.record.v1.Container
-	(*timestamppb.Timestamp)(nil), // 2: google.protobuf.Timestamp
+	(*ImageVolume)(nil),           // 2: trivet.record.v1.ImageVolume
+	(*timestamppb.Timestamp)(nil), // 3: google.protobuf.Timestamp
 }
 var file_record_v1_record_proto_depIdxs = []int32{
-	2, // 0: trivet.record.v1.Pod.created_at:type_name -> google.protobuf.Timestamp
-	2, // 1: trivet.record.v1.Container.created_at:type_name -> google.protobuf.Timestamp
-	2, // 2: trivet.record.v1.Container.started_at:type_name -> google.protobuf.Timestamp
-	2, // 3: trivet.record.v1.Container.finished_at:type_name -> google.protobuf.Timestamp
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	3, // 0: trivet.record.v1.Pod.created_at:type_name -> google.protobuf.Timestamp
+	3, // 1: trivet.record.v1.Container.created_at:type_name -> google.protobuf.Timestamp
+	3, // 2: trivet.record.v1.Container.started_at:type_name -> google.protobuf.Timestamp
+	3, // 3: trivet.record.v1.Container.finished_at:type_name -> google.protobuf.Timestamp
+	2, // 4: trivet.record.v1.Container.image_volumes:type_name -> trivet.record.v1.ImageVolume
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_record_v1_record_proto_init() }
@@ -409,7 +500,7 @@ func file_record_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_record_v1_record_proto_rawDesc), len(file_record_v1_record_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -19,6 +19,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/image"
 	"github.com/trivet-cri/trivet/runtime/image/imagetest"
+	"github.com/trivet-cri/trivet/runtime/imagevolume"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
 	"github.com/trivet-cri/trivet/runtime/spec"
@@ -30,13 +31,15 @@ const Image = "registry.test/server:1"
 // World is a machine with containerd, netsync and streamer.
 type World struct {
 	*podtest.World
-	Containers *Containers
-	Snapshots  *Snapshots
-	Tasks      *Tasks
-	Streams    *Streams
-	Images     *image.Service
-	store      *imagetest.Store
-	dir        string
+	Containers   *Containers
+	Snapshots    *Snapshots
+	Views        *Views
+	Tasks        *Tasks
+	Streams      *Streams
+	Images       *image.Service
+	store        *imagetest.Store
+	imageVolumes *imagevolume.Store
+	dir          string
 }
 
 // New returns a world whose files are below dir.
@@ -44,6 +47,7 @@ func New(dir string) (*World, error) {
 	w := &World{World: podtest.New(), dir: dir, store: imagetest.NewStore()}
 	w.Containers = &Containers{faults: &w.Faults, all: make(map[string]Container)}
 	w.Snapshots = &Snapshots{faults: &w.Faults, root: filepath.Join(dir, "image"), all: make(map[string]string)}
+	w.Views = &Views{faults: &w.Faults, snapshots: w.Snapshots, all: make(map[string]string)}
 	w.Tasks = &Tasks{faults: &w.Faults, all: make(map[string]*Task)}
 	w.Streams = &Streams{faults: &w.Faults, open: make(map[string]Open)}
 	content := imagetest.NewContent("server")
@@ -55,7 +59,12 @@ func New(dir string) (*World, error) {
 	if err := os.WriteFile(filepath.Join(w.ImageRoot(), "data", "seed"), []byte("from the image"), 0o600); err != nil {
 		return nil, err
 	}
-	return w, w.AddImage(Image, content)
+	if err := w.AddImage(Image, content); err != nil {
+		return nil, err
+	}
+	var err error
+	w.imageVolumes, err = imagevolume.New(w.ImageVolumeDir(), w.Views, w.Images)
+	return w, err
 }
 
 // AddImage puts an image into containerd. Its files are those in ImageRoot.
@@ -80,13 +89,16 @@ func (w *World) MarkDir() string { return filepath.Join(w.dir, "started") }
 // VolumeDir has the volumes of containers.
 func (w *World) VolumeDir() string { return filepath.Join(w.dir, "volumes") }
 
+// ImageVolumeDir has the mounts of images in containers.
+func (w *World) ImageVolumeDir() string { return filepath.Join(w.dir, "image-volumes") }
+
 // Deps are the world as a service takes it.
 func (w *World) Deps(pods *pod.Service) container.Deps {
 	return container.Deps{
 		Config: podtest.Config(), Snapshotter: "overlayfs", StateDir: w.MarkDir(), VolumeDir: w.VolumeDir(),
 		Host:    spec.Host{Hostname: "node", Capabilities: []string{"CAP_CHOWN", "CAP_KILL"}},
 		Records: w.Containers, Specs: w.Containers, Snapshots: w.Snapshots, Tasks: w.Tasks, Streams: w.Streams, Images: w.Images, Pods: pods,
-		Log: slog.New(slog.DiscardHandler),
+		ImageVolumes: w.imageVolumes, Log: slog.New(slog.DiscardHandler),
 	}
 }
 
@@ -98,7 +110,7 @@ func (w *World) OfContainers() []string {
 	var all []string
 	for kind, ids := range map[string][]string{
 		"container": w.Containers.IDs(), "snapshot": w.Snapshots.IDs(), "task": w.Tasks.IDs(), "streams": w.Streams.IDs(),
-		"mark": names(w.MarkDir()), "volumes": names(w.VolumeDir()),
+		"mark": names(w.MarkDir()), "volumes": names(w.VolumeDir()), "image-volumes": names(w.ImageVolumeDir()), "view": w.Views.IDs(),
 	} {
 		for _, id := range ids {
 			all = append(all, kind+" "+id)

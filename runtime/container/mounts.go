@@ -1,0 +1,131 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/selinux/go-selinux/label"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/proto"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
+	"github.com/trivet-cri/trivet/runtime/imagevolume"
+	"github.com/trivet-cri/trivet/runtime/pod"
+	"github.com/trivet-cri/trivet/runtime/spec"
+)
+
+// prepareMounts returns the configuration with the sources of its mounts as
+// they are on this machine: images mounted, links followed, and directories
+// that are missing made, as kubelets expect it for host paths. What it mounts,
+// ImageVolumes.Remove takes away.
+func (s *Service) prepareMounts(ctx context.Context, p *pod.Pod, c *Container, mountLabel string) (*runtimeapi.ContainerConfig, error) {
+	if len(c.Config.GetMounts()) == 0 {
+		return c.Config, nil
+	}
+	if err := spec.CheckMounts(c.Config.GetMounts(), p.Config); err != nil {
+		return nil, err
+	}
+	prepared := proto.Clone(c.Config).(*runtimeapi.ContainerConfig)
+	for i, m := range prepared.GetMounts() {
+		if m.GetImage() != nil {
+			continue
+		}
+		field := fmt.Sprintf("mounts[%d]", i)
+		source, err := hostPath(m.GetHostPath())
+		if err != nil {
+			return nil, fmt.Errorf("%s.host_path %.200q: %w", field, m.GetHostPath(), err)
+		}
+		m.HostPath = source
+		if m.GetSelinuxRelabel() && mountLabel != "" {
+			// It refuses the system's own directories.
+			if err := label.Relabel(source, mountLabel, false); err != nil && !errors.Is(err, unix.ENOTSUP) {
+				return nil, fmt.Errorf("%s.selinux_relabel: label %.200q: %w", field, source, err)
+			}
+		}
+	}
+	volumes, err := s.ImageVolumes.Create(ctx, c.owner(mountLabel), c.Config.GetMounts())
+	if err != nil {
+		return nil, err
+	}
+	c.record.ImageVolumes = nil
+	for _, v := range volumes {
+		m := prepared.GetMounts()[v.Mount]
+		m.HostPath = v.HostPath
+		// Its files have their owners in the pod's user namespace already.
+		m.UidMappings, m.GidMappings = nil, nil
+		c.record.ImageVolumes = append(c.record.ImageVolumes, &recordv1.ImageVolume{
+			Mount: int32(v.Mount), View: v.View, HostPath: v.HostPath, ImageRef: imageRef(v.Image),
+		})
+	}
+	return prepared, nil
+}
+
+// owner is the container as it has image volumes.
+func (c *Container) owner(mountLabel string) imagevolume.Owner {
+	return imagevolume.Owner{ID: c.ID, Snapshotter: c.snapshotter, Labels: c.snapshotLabels, MountLabel: mountLabel}
+}
+
+// views are the snapshots of the container's image volumes.
+func (c *Container) views() []string {
+	var keys []string
+	for _, v := range c.record.GetImageVolumes() {
+		keys = append(keys, v.GetView())
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// Mounts are those of the configuration; those of images tell also where the
+// image is on this machine and its digest.
+func (c *Container) Mounts() []*runtimeapi.Mount {
+	volumes := c.record.GetImageVolumes()
+	if len(volumes) == 0 {
+		return c.Config.GetMounts()
+	}
+	mounts := append([]*runtimeapi.Mount(nil), c.Config.GetMounts()...)
+	for _, v := range volumes {
+		if int(v.GetMount()) >= len(mounts) {
+			continue // a record of another version
+		}
+		m := proto.Clone(mounts[v.GetMount()]).(*runtimeapi.Mount)
+		m.HostPath = v.GetHostPath()
+		if m.GetImage() != nil {
+			m.Image.ImageRef = v.GetImageRef()
+		}
+		mounts[v.GetMount()] = m
+	}
+	return mounts
+}
+
+// hostPath follows links, and makes a directory of what is not there.
+func hostPath(path string) (string, error) {
+	source, err := filepath.EvalSymlinks(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(path, 0o755); err == nil {
+			source, err = filepath.EvalSymlinks(path)
+		}
+	}
+	for _, wrong := range []error{unix.ELOOP, unix.ENOTDIR, unix.EEXIST, unix.ENAMETOOLONG, unix.EINVAL} {
+		if errors.Is(err, wrong) {
+			return "", fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+		}
+	}
+	if err != nil && source == "" && isLoop(path) {
+		return "", fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	return source, err
+}
+
+// isLoop tells whether the links of a path never end. EvalSymlinks says so in
+// words only.
+func isLoop(path string) bool {
+	_, err := os.Stat(path)
+	return errors.Is(err, unix.ELOOP)
+}

@@ -1,0 +1,4 @@
+package imagevolume
+
+// SubPath is tested by itself: a client chooses it.
+var SubPath = subPath
