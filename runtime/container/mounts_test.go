@@ -122,8 +122,8 @@ func TestImageVolumesInUserNamespace(t *testing.T) {
 			t.Errorf("%s has mappings %v", m.Destination, m.UIDMappings)
 		}
 	}
-	if got := n.Views.Last().Labels; got["containerd.io/snapshot/uidmapping"] != "0:100000:65536" {
-		t.Errorf("the view has labels %v", got)
+	if view := n.Views.Last(); view.Labels["containerd.io/snapshot/uidmapping"] != "0:100000:65536" || !view.Writable {
+		t.Errorf("the view is %+v", view)
 	}
 }
 

@@ -85,9 +85,10 @@ func (s *Store) create(ctx context.Context, owner Owner, n int, ref string) (Vol
 	}
 	mounts, err := s.views.CreateView(ctx, engine.View{
 		Snapshotter: owner.Snapshotter, Key: key(owner.ID, number), ChainID: img.ChainID, Labels: owner.Labels,
-		// What is bound cannot have a label of its own, and a view of a single
-		// layer is bound; a snapshot that could be written to never is.
-		Writable: owner.MountLabel != "",
+		// A view of a single layer is a bind, which cannot have a label of its
+		// own, and which the library does not map if it is read-only. A
+		// snapshot that could be written to is neither.
+		Writable: owner.MountLabel != "" || len(owner.Labels) > 0,
 	})
 	if err != nil {
 		return Volume{}, err
