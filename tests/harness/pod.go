@@ -15,7 +15,10 @@ import (
 // Images that every lab's registry serves.
 const (
 	Busybox = "registry.k8s.io/e2e-test-images/busybox:1.29-2"
-	Nginx   = "registry.k8s.io/e2e-test-images/nginx:1.14-2"
+	// Volume has data/file, and links: inside leads to data, absolute and
+	// outside to etc, loop to itself.
+	Volume = "gcr.io/k8s-staging-cri-tools/test-image-volume:1"
+	Nginx  = "registry.k8s.io/e2e-test-images/nginx:1.14-2"
 )
 
 // Pod is a pod sandbox that was run through a CRI endpoint.

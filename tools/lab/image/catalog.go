@@ -41,6 +41,7 @@ func Catalog(in Ingredients) ([]Named, error) {
 	c.singles(in.Programs)
 	c.users()
 	c.references()
+	c.volumes()
 	if c.err != nil {
 		return nil, fmt.Errorf("make images: %w", c.err)
 	}
@@ -150,6 +151,19 @@ func (c *catalog) references() {
 		return
 	}
 	c.images = append(c.images, Named{Names: []string{staging + "test-image-digest:latest"}, Image: image})
+}
+
+// volumes adds the image that tests mount as a volume: a directory, and links
+// that lead to it and to where no mount may follow.
+func (c *catalog) volumes() {
+	files := []File{
+		{Path: "data", Kind: Directory, Mode: 0o755},
+		{Path: "data/file", Mode: 0o644, Content: []byte("of the image\n")},
+	}
+	for link, target := range map[string]string{"inside": "data", "absolute": "/etc", "outside": "../../../../etc", "loop": "loop"} {
+		files = append(files, File{Path: link, Kind: SymLink, Mode: 0o777, Target: target})
+	}
+	c.busybox(shell, files, staging+"test-image-volume:1")
 }
 
 // mark is a file that says what image it is in.
