@@ -17,6 +17,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/undo"
 	netsyncv1 "github.com/trivet-cri/trivet/proto/netsync/v1"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/runtime/checkpoint"
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/cri"
 	"github.com/trivet-cri/trivet/runtime/engine"
@@ -27,6 +28,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/node"
 	"github.com/trivet-cri/trivet/runtime/pause"
 	"github.com/trivet-cri/trivet/runtime/pod"
+	"github.com/trivet-cri/trivet/runtime/podcheckpoint"
 	"github.com/trivet-cri/trivet/runtime/podfiles"
 	"github.com/trivet-cri/trivet/runtime/spec"
 )
@@ -112,13 +114,14 @@ func (o *others) close() error { return o.closers.Run(context.Background(), time
 
 // nouns are the services of the domain, and the CRI's server on them.
 type nouns struct {
-	networks   *network.Network
-	images     *image.Service
-	pods       *pod.Service
-	containers *container.Service
-	health     *node.Health
-	server     *rpc.Server
-	sweepViews func(context.Context) error
+	networks    *network.Network
+	images      *image.Service
+	pods        *pod.Service
+	containers  *container.Service
+	checkpoints *podcheckpoint.Service
+	health      *node.Health
+	server      *rpc.Server
+	sweepViews  func(context.Context) error
 }
 
 func build(env member.Env, o *others) (*nouns, error) {
@@ -143,27 +146,34 @@ func build(env member.Env, o *others) (*nouns, error) {
 	containers, err := container.New(container.Deps{
 		Config: cfg.Runtime, Snapshotter: cfg.Image.Snapshotter, Systemd: cfg.SystemdCgroup(),
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
+		CheckpointDir: filepath.Join(cfg.Root, "checkpoints"), JournalDir: filepath.Join(cfg.State, "checkpoints"),
+		CRIU: checkpoint.NewCRIU(cfg.Runtime.EnableCRIU), Freezer: o.containerd, Dumper: o.containerd, Restorer: o.containerd, Puller: images,
 		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, ImageVolumes: imageVolumes,
 		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd, Streams: o.streamer, Images: images, Pods: pods, Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
+	checkpoints := podcheckpoint.New(podcheckpoint.Deps{
+		Pods: pods, Containers: containers, Status: cri.StatusOf, Journal: containers.Journal(),
+		Limit: cfg.Runtime.CreateTimeout.Std(), Log: log,
+	})
 	health := node.NewHealth(o.containerd, log)
 	server := rpc.NewServer(log)
 	cri.Register(server,
 		cri.NewNode(cri.NodeDeps{
 			Config: cfg, RuntimeError: health.Error, Network: networks,
 			RecursiveReadOnly: o.machine.Host.RecursiveReadOnly, UserNamespaces: o.machine.UserNamespaces,
-			Overviews: map[string]cri.Overview{"pods": pods, "containers": containers},
+			Overviews: map[string]cri.Overview{"pods": pods, "containers": containers, "checkpoints": checkpoints},
 		}),
 		cri.NewSandboxes(pods, containers),
 		cri.NewContainers(pods, containers, o.containerd),
 		cri.NewStreaming(pods, containers, o.streamer),
+		cri.NewCheckpoints(containers, checkpoints),
 		cri.NewImages(images, cfg.Runtime.Handlers))
 	begun := time.Now() // views of this process come later
 	return &nouns{
-		networks: networks, images: images, pods: pods, containers: containers, health: health, server: server,
+		networks: networks, images: images, pods: pods, containers: containers, checkpoints: checkpoints, health: health, server: server,
 		sweepViews: func(ctx context.Context) error { return o.containerd.SweepViews(ctx, begun) },
 	}, nil
 }
@@ -186,7 +196,7 @@ func (n *nouns) run(ctx context.Context, env member.Env) error {
 	defer stop()
 	var group errgroup.Group
 	for _, work := range []func(context.Context) error{
-		n.networks.Run, n.images.Run, n.containers.Watch, n.health.Run,
+		n.networks.Run, n.images.Run, n.containers.Watch, n.containers.Thaw, n.health.Run,
 		func(ctx context.Context) error { n.pods.Verify(ctx); return nil },
 		func(ctx context.Context) error { return n.sweep(ctx, env.Log) },
 	} {
@@ -200,7 +210,7 @@ func (n *nouns) run(ctx context.Context, env member.Env) error {
 		serving.Go(func() error { return n.server.ServeUntil(serveCtx, listener, drainLimit) })
 		serving.Go(func() error { return probes.ServeUntil(serveCtx, probeListener, time.Second) })
 		err := serving.Wait()
-		if !within(closeLimit, n.pods.Close, n.containers.Close) {
+		if !within(closeLimit, n.checkpoints.Close, n.pods.Close, n.containers.Close) {
 			env.Log.WarnContext(ctx, "operations are cut off: what they leave is swept at the next start")
 		}
 		return err

@@ -56,6 +56,7 @@ type Container struct {
 	unsure         bool // a start was cut short, there may be a task; guarded by the turn
 	clean          bool // its task is deleted and its streams are closed; guarded by the turn
 	state          atomic.Pointer[State]
+	interrupt      atomic.Pointer[context.CancelCauseFunc]            // ends a checkpoint under way
 	limits         atomic.Pointer[runtimeapi.LinuxContainerResources] // in force; see Resources
 	updating       chan struct{}                                      // holds a token while its limits are changed
 	turn           chan struct{}                                      // holds a token while an operation changes it

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -29,6 +30,13 @@ import (
 // this machine cannot do it), those of containerd, and DeadlineExceeded when
 // ctx ends first; the creation then goes on.
 func (s *Service) Create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.ContainerConfig) (*Container, error) {
+	return s.CreateFrom(ctx, p, cfg, "")
+}
+
+// CreateFrom is Create for a container whose start continues the checkpoint
+// in the directory from. cfg must describe the process that was checkpointed.
+// With an empty from it is Create.
+func (s *Service) CreateFrom(ctx context.Context, p *pod.Pod, cfg *runtimeapi.ContainerConfig, from string) (*Container, error) {
 	if cfg.GetMetadata().GetName() == "" {
 		return nil, fmt.Errorf("config.metadata.name is empty: %w", errdefs.ErrInvalidArgument)
 	}
@@ -40,23 +48,31 @@ func (s *Service) Create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 			return nil, err
 		}
 		defer leave()
-		if c, err := s.existing(key, cfg); c != nil || err != nil {
+		if c, err := s.existing(key, cfg, from); c != nil || err != nil {
 			return c, err
 		}
-		return s.create(ctx, p, cfg)
+		return s.create(ctx, p, cfg, from)
 	})
 	if err != nil {
 		return nil, err
 	}
 	// The creation that was joined may have been asked for otherwise.
-	if !proto.Equal(c.Config, cfg) {
+	if !c.same(cfg, from) {
 		return nil, c.taken()
 	}
 	return c, nil
 }
 
+// same tells whether the container is what a request asks for.
+func (c *Container) same(cfg *runtimeapi.ContainerConfig, from string) bool {
+	if from == "" && c.record.GetCheckpoint() != "" {
+		from = cfg.GetImage().GetImage() // a checkpoint itself
+	}
+	return c.record.GetCheckpoint() == from && proto.Equal(c.Config, cfg)
+}
+
 // existing is the container that an earlier call with the same metadata made.
-func (s *Service) existing(key string, cfg *runtimeapi.ContainerConfig) (*Container, error) {
+func (s *Service) existing(key string, cfg *runtimeapi.ContainerConfig, from string) (*Container, error) {
 	s.mu.Lock()
 	id := s.byKey[key]
 	s.mu.Unlock()
@@ -65,7 +81,7 @@ func (s *Service) existing(key string, cfg *runtimeapi.ContainerConfig) (*Contai
 		return nil, nil
 	}
 	state := c.State()
-	if state.Phase == runtimeapi.ContainerState_CONTAINER_CREATED && !state.Removing && proto.Equal(c.Config, cfg) {
+	if state.Phase == runtimeapi.ContainerState_CONTAINER_CREATED && !state.Removing && c.same(cfg, from) {
 		return c, nil
 	}
 	return nil, c.taken()
@@ -75,12 +91,13 @@ func (c *Container) taken() error {
 	return fmt.Errorf("container %s exists, with id %s, and was made otherwise or has been started: %w", c.key, c.ID, errdefs.ErrAlreadyExists)
 }
 
-func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.ContainerConfig) (_ *Container, err error) {
+func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.ContainerConfig, from string) (_ *Container, err error) {
 	operation.Stage(ctx, "image")
-	img, err := s.Images.Resolve(ctx, cfg.GetImage().GetImage())
+	img, restored, err := s.source(ctx, p, cfg, from)
 	if err != nil {
 		return nil, err
 	}
+	defer func() { err = errors.Join(err, restored.drop()) }()
 	c, err := s.blank(p, cfg, img)
 	if err != nil {
 		return nil, err
@@ -96,11 +113,22 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	}()
 
 	made.Add("image volumes", func(ctx context.Context) error { return s.ImageVolumes.Remove(ctx, c.ID) })
+	if restored != nil {
+		made.Add("checkpoint", func(context.Context) error { return s.checkpoints.remove(c.ID) })
+		if err := restored.adopt(c, p); err != nil {
+			return nil, err
+		}
+	}
 	operation.Stage(ctx, "spec")
 	volumes := s.volumes(c.ID, cfg, img)
 	ociSpec, err := s.spec(ctx, p, c, img, volumes)
 	if err != nil {
 		return nil, err
+	}
+	if restored != nil {
+		if err := restored.fit(ociSpec); err != nil {
+			return nil, err
+		}
 	}
 	c.User, c.cgroupsPath, c.mountLabel = ociSpec.Process.User, ociSpec.Linux.CgroupsPath, ociSpec.Linux.MountLabel
 	c.setLimits(ociSpec)

@@ -97,6 +97,10 @@ func (s *Service) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	restores, err := s.checkpoints.list()
+	if err != nil {
+		return err
+	}
 	asOf := time.Now()
 	keep := s.known()
 	for _, id := range marked {
@@ -120,6 +124,14 @@ func (s *Service) Sweep(ctx context.Context) error {
 				return err
 			}
 			s.Log.InfoContext(ctx, "leftover image volumes are removed", "container", id)
+		}
+	}
+	for _, id := range restores {
+		if !keep[id] {
+			if err := s.checkpoints.remove(id); err != nil {
+				return err
+			}
+			s.Log.InfoContext(ctx, "leftover checkpoint is removed", "container", id)
 		}
 	}
 	ids := make([]string, 0, len(keep))

@@ -10,6 +10,7 @@ import (
 // Remove removes a container; one that runs is killed first. It is idempotent.
 func (s *Service) Remove(ctx context.Context, c *Container) error {
 	s.describe(ctx, c)
+	c.interrupted()
 	// From here on it cannot be started any more.
 	if err := c.take(ctx); err != nil {
 		return err
@@ -54,7 +55,7 @@ func (s *Service) release(ctx context.Context, id, snapshotter string, busy bool
 	if err := s.ImageVolumes.Remove(ctx, id); err != nil {
 		return err
 	}
-	if err := s.removeVolumes(id); err != nil {
+	if err := errors.Join(s.removeVolumes(id), s.checkpoints.remove(id)); err != nil {
 		return err
 	}
 	if err := s.Records.DeleteContainer(ctx, id); err != nil {

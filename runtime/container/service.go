@@ -76,10 +76,13 @@ type Deps struct {
 	Systemd     bool   // cgroups are made through systemd
 	StateDir    string // for the started marks; cleared by a reboot
 	VolumeDir   string // for volumes that images declare
-	BootID      string
-	Host        spec.Host
-	CDI         spec.CDI
-	Bases       map[string]*specs.Spec // base specs of handlers, by handler
+	// CheckpointDir is for checkpoints that are taken or will be restored,
+	// JournalDir for notes of those under way; it is cleared by a reboot.
+	CheckpointDir, JournalDir string
+	BootID                    string
+	Host                      spec.Host
+	CDI                       spec.CDI
+	Bases                     map[string]*specs.Spec // base specs of handlers, by handler
 
 	ImageVolumes *imagevolume.Store
 
@@ -90,6 +93,11 @@ type Deps struct {
 	Streams   Streams
 	Images    Images
 	Pods      Pods
+	CRIU      CRIU
+	Freezer   Freezer
+	Dumper    Dumper
+	Restorer  Restorer
+	Puller    Puller
 	Log       *slog.Logger
 }
 
@@ -99,10 +107,11 @@ const undoLimit = 30 * time.Second
 // Service is the containers of one node.
 type Service struct {
 	Deps
-	containers *catalog.Catalog[*Container]
-	operations *operation.Operations
-	marks      marks
-	accounts   accounts
+	containers  *catalog.Catalog[*Container]
+	operations  *operation.Operations
+	marks       marks
+	checkpoints checkpoints
+	accounts    accounts
 
 	// life ends after the last caller is gone; the goroutines that watch
 	// exits are counted in work.
@@ -124,8 +133,12 @@ func New(deps Deps) (*Service, error) {
 	if err != nil {
 		return nil, err
 	}
+	c, err := newCheckpoints(deps.CheckpointDir, deps.JournalDir)
+	if err != nil {
+		return nil, err
+	}
 	s := &Service{
-		Deps: deps, containers: catalog.New[*Container]("container"), operations: operation.New(), marks: m,
+		Deps: deps, checkpoints: c, containers: catalog.New[*Container]("container"), operations: operation.New(), marks: m,
 		accounts:    accounts{flights: &singleflight.Group{}},
 		quarantined: make(map[string]error), byKey: make(map[string]string), starting: make(map[string]bool),
 		orphaned: make(map[string]engine.ContainerRecord),

@@ -113,8 +113,7 @@ func (s *Service) run(ctx context.Context, c *Container, begun time.Time) (pid i
 	operation.Stage(ctx, "create task")
 	made.Add("task", func(ctx context.Context) error { return s.destroyTask(ctx, c.ID) })
 	err = telemetry.Span(ctx, "task.create", func(ctx context.Context) error {
-		_, err := s.Tasks.CreateTask(ctx, c.ID, rootfs, io, c.Handler.Path)
-		return err
+		return s.createTask(ctx, c, rootfs, io)
 	})
 	if err != nil {
 		return 0, err
@@ -124,7 +123,7 @@ func (s *Service) run(ctx context.Context, c *Container, begun time.Time) (pid i
 		return 0, err
 	}
 	err = telemetry.Span(ctx, "task.start", func(ctx context.Context) error {
-		pid, err = s.Tasks.StartTask(ctx, c.ID)
+		pid, err = s.startTask(ctx, c)
 		return err
 	})
 	if err != nil {

@@ -24,6 +24,7 @@ func (s *Service) Stop(ctx context.Context, c *Container, timeout time.Duration)
 	if !c.Running() {
 		return nil
 	}
+	c.interrupted()
 	step := s.Config.StopTimeout.Std()
 	if timeout > 0 {
 		// A second Stop with a grace does not repeat the signal: applications

@@ -2,6 +2,7 @@ package cri_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -12,6 +13,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/container/containertest"
 	"github.com/trivet-cri/trivet/runtime/cri"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
+	"github.com/trivet-cri/trivet/runtime/podcheckpoint"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -19,11 +21,12 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // server is the CRI on a world of fakes.
 type server struct {
 	*containertest.World
-	process    *containertest.Process
-	sandboxes  *cri.Sandboxes
-	containers *cri.Containers
-	streaming  *cri.Streaming
-	streamer   *streamer
+	process     *containertest.Process
+	sandboxes   *cri.Sandboxes
+	containers  *cri.Containers
+	streaming   *cri.Streaming
+	checkpoints *cri.Checkpoints
+	streamer    *streamer
 }
 
 func newServer(t *testing.T) *server {
@@ -51,6 +54,10 @@ func (s *server) begin(t *testing.T) {
 	s.process = p
 	s.sandboxes = cri.NewSandboxes(p.Pods, p.Containers)
 	s.containers = cri.NewContainers(p.Pods, p.Containers, s.Containers)
+	s.checkpoints = cri.NewCheckpoints(p.Containers, podcheckpoint.New(podcheckpoint.Deps{
+		Pods: p.Pods, Containers: p.Containers, Status: cri.StatusOf, Journal: p.Containers.Journal(),
+		Limit: podtest.Config().CreateTimeout.Std(), Log: slog.New(slog.DiscardHandler),
+	}))
 	s.streaming = cri.NewStreaming(p.Pods, p.Containers, s.streamer)
 }
 

@@ -198,7 +198,7 @@ func TestRegister(t *testing.T) {
 	s := newServer(t)
 	n, _ := newNode()
 	all := make(registrar)
-	cri.Register(all, n, s.sandboxes, s.containers, s.streaming, nil)
+	cri.Register(all, n, s.sandboxes, s.containers, s.streaming, s.checkpoints, nil)
 	service, ok := all["runtime.v1.RuntimeService"].(runtimeapi.RuntimeServiceServer)
 	if _, images := all["runtime.v1.ImageService"].(runtimeapi.ImageServiceServer); !ok || !images {
 		t.Fatalf("registered %v", all)
@@ -206,7 +206,7 @@ func TestRegister(t *testing.T) {
 	if _, err := service.Version(t.Context(), &runtimeapi.VersionRequest{}); err != nil {
 		t.Error(err)
 	}
-	if _, err := service.CheckpointContainer(t.Context(), &runtimeapi.CheckpointContainerRequest{}); err == nil || !strings.Contains(err.Error(), "Unimplemented") {
+	if _, err := service.ListMetricDescriptors(t.Context(), &runtimeapi.ListMetricDescriptorsRequest{}); err == nil || !strings.Contains(err.Error(), "Unimplemented") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -19,6 +19,7 @@ type Server struct {
 	*Sandboxes
 	*Containers
 	*Streaming
+	*Checkpoints
 	rest
 }
 
@@ -38,7 +39,7 @@ type restOfImages struct {
 }
 
 // Register adds both services of the CRI to a gRPC server.
-func Register(server grpc.ServiceRegistrar, node *Node, sandboxes *Sandboxes, containers *Containers, streaming *Streaming, images *Images) {
-	runtimeapi.RegisterRuntimeServiceServer(server, &Server{Node: node, Sandboxes: sandboxes, Containers: containers, Streaming: streaming})
+func Register(server grpc.ServiceRegistrar, node *Node, sandboxes *Sandboxes, containers *Containers, streaming *Streaming, checkpoints *Checkpoints, images *Images) {
+	runtimeapi.RegisterRuntimeServiceServer(server, &Server{Node: node, Sandboxes: sandboxes, Containers: containers, Streaming: streaming, Checkpoints: checkpoints})
 	runtimeapi.RegisterImageServiceServer(server, &imageServer{Images: images})
 }

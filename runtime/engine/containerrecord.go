@@ -175,21 +175,26 @@ func (c *ContainerRecord) readSpec(packed typeurl.Any) error {
 
 // runtimeOf is the runtime of a handler as containerd's records have it.
 func runtimeOf(handler config.Handler) (containers.RuntimeInfo, error) {
-	o := handler.Options
 	if handler.Type != runcShim {
 		return genericOptions(handler)
 	}
-	packed, err := pack(&runcoptions.Options{
-		BinaryName: o.BinaryName, Root: o.Root, SystemdCgroup: o.SystemdCgroup,
-		NoPivotRoot: o.NoPivotRoot, NoNewKeyring: o.NoNewKeyring, ShimCgroup: o.ShimCgroup,
-		IoUid: o.IoUID, IoGid: o.IoGID, CriuImagePath: o.CriuImagePath, CriuWorkPath: o.CriuWorkPath,
-	})
+	packed, err := pack(runcOptions(handler.Options))
 	if err != nil {
 		return containers.RuntimeInfo{}, err
 	}
-	// The library's own notation, without the host in front.
-	packed.TypeUrl = "containerd.runc.v1.Options"
+	packed.TypeUrl = runcOptionsURL
 	return containers.RuntimeInfo{Name: handler.Type, Options: packed}, nil
+}
+
+// runcOptionsURL is the library's own notation, without a host in front.
+const runcOptionsURL = "containerd.runc.v1.Options"
+
+func runcOptions(o config.Options) *runcoptions.Options {
+	return &runcoptions.Options{
+		BinaryName: o.BinaryName, Root: o.Root, SystemdCgroup: o.SystemdCgroup,
+		NoPivotRoot: o.NoPivotRoot, NoNewKeyring: o.NoNewKeyring, ShimCgroup: o.ShimCgroup,
+		IoUid: o.IoUID, IoGid: o.IoGID, CriuImagePath: o.CriuImagePath, CriuWorkPath: o.CriuWorkPath,
+	}
 }
 
 // runcShim is the shim whose options containerd itself defines.

@@ -36,6 +36,14 @@ type Task struct {
 // CreateTask starts the shim and creates the container without running its
 // process. runtimePath is the shim's binary, empty to have it found.
 func (e *Engine) CreateTask(ctx context.Context, id string, rootfs []mount.Mount, io TaskIO, runtimePath string) (pid int, err error) {
+	response, err := e.client.TaskService().Create(ctx, createRequest(id, rootfs, io, runtimePath))
+	if err != nil {
+		return 0, fmt.Errorf("create task %s: %w", id, errgrpc.ToNative(err))
+	}
+	return int(response.GetPid()), nil
+}
+
+func createRequest(id string, rootfs []mount.Mount, io TaskIO, runtimePath string) *tasks.CreateTaskRequest {
 	request := &tasks.CreateTaskRequest{
 		ContainerID: id, Stdin: io.Stdin, Stdout: io.Stdout, Stderr: io.Stderr, Terminal: io.Terminal,
 		RuntimePath: runtimePath,
@@ -43,11 +51,7 @@ func (e *Engine) CreateTask(ctx context.Context, id string, rootfs []mount.Mount
 	for _, m := range rootfs {
 		request.Rootfs = append(request.Rootfs, &types.Mount{Type: m.Type, Source: m.Source, Target: m.Target, Options: m.Options})
 	}
-	response, err := e.client.TaskService().Create(ctx, request)
-	if err != nil {
-		return 0, fmt.Errorf("create task %s: %w", id, errgrpc.ToNative(err))
-	}
-	return int(response.GetPid()), nil
+	return request
 }
 
 // StartTask runs the process of a created task.

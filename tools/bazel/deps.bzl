@@ -23,6 +23,12 @@ def go_dependencies():
         version = "v2.3.0",
     )
     go_repository(
+        name = "com_github_checkpoint_restore_checkpointctl",
+        importpath = "github.com/checkpoint-restore/checkpointctl",
+        sum = "h1:e+hOhEFiUUYZRCbbfbceQ3lLGQXHt2+qKSAR2l9Mv5M=",
+        version = "v1.6.0",
+    )
+    go_repository(
         name = "com_github_containerd_cgroups_v3",
         importpath = "github.com/containerd/cgroups/v3",
         sum = "h1:eUNflyMddm18+yrDmZPn3jI7C5hJ9ahABE5q6dyLYXQ=",
@@ -526,6 +532,7 @@ NOTICES = {
     "@com_cyphar_go_pathrs//:notices": "cyphar.com/go-pathrs",
     "@com_github_cenkalti_backoff_v5//:notices": "github.com/cenkalti/backoff/v5",
     "@com_github_cespare_xxhash_v2//:notices": "github.com/cespare/xxhash/v2",
+    "@com_github_checkpoint_restore_checkpointctl//:notices": "github.com/checkpoint-restore/checkpointctl",
     "@com_github_containerd_cgroups_v3//:notices": "github.com/containerd/cgroups/v3",
     "@com_github_containerd_containerd_api//:notices": "github.com/containerd/containerd/api",
     "@com_github_containerd_containerd_v2//:notices": "github.com/containerd/containerd/v2",

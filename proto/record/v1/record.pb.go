@@ -211,7 +211,10 @@ type Container struct {
 	// stop_signal is what StopContainer sends first.
 	StopSignal string `protobuf:"bytes,12,opt,name=stop_signal,json=stopSignal,proto3" json:"stop_signal,omitempty"`
 	// image_volumes are the images that are mounted into the container.
-	ImageVolumes  []*ImageVolume `protobuf:"bytes,20,rep,name=image_volumes,json=imageVolumes,proto3" json:"image_volumes,omitempty"`
+	ImageVolumes []*ImageVolume `protobuf:"bytes,20,rep,name=image_volumes,json=imageVolumes,proto3" json:"image_volumes,omitempty"`
+	// checkpoint is what the container is restored from, as the request names
+	// it: an image, an archive or a directory. Empty: it begins anew.
+	Checkpoint    string `protobuf:"bytes,40,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -337,6 +340,13 @@ func (x *Container) GetImageVolumes() []*ImageVolume {
 	return nil
 }
 
+func (x *Container) GetCheckpoint() string {
+	if x != nil {
+		return x.Checkpoint
+	}
+	return ""
+}
+
 // ImageVolume is a mount of a container whose source is an image.
 type ImageVolume struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -431,7 +441,7 @@ const file_record_v1_record_proto_rawDesc = "" +
 	" \x01(\tR\x11selinuxMountLabel\x12\x18\n" +
 	"\aupdated\x18\x14 \x01(\bR\aupdated\x12\x1a\n" +
 	"\boverhead\x18\x15 \x01(\fR\boverhead\x12\x1c\n" +
-	"\tresources\x18\x16 \x01(\fR\tresources\"\xf4\x03\n" +
+	"\tresources\x18\x16 \x01(\fR\tresources\"\x94\x04\n" +
 	"\tContainer\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12\x15\n" +
 	"\x06pod_id\x18\x02 \x01(\tR\x05podId\x12\x19\n" +
@@ -450,7 +460,10 @@ const file_record_v1_record_proto_rawDesc = "" +
 	"\blog_path\x18\v \x01(\tR\alogPath\x12\x1f\n" +
 	"\vstop_signal\x18\f \x01(\tR\n" +
 	"stopSignal\x12B\n" +
-	"\rimage_volumes\x18\x14 \x03(\v2\x1d.trivet.record.v1.ImageVolumeR\fimageVolumes\"q\n" +
+	"\rimage_volumes\x18\x14 \x03(\v2\x1d.trivet.record.v1.ImageVolumeR\fimageVolumes\x12\x1e\n" +
+	"\n" +
+	"checkpoint\x18( \x01(\tR\n" +
+	"checkpoint\"q\n" +
 	"\vImageVolume\x12\x14\n" +
 	"\x05mount\x18\x01 \x01(\x05R\x05mount\x12\x12\n" +
 	"\x04view\x18\x02 \x01(\tR\x04view\x12\x1b\n" +

@@ -25,6 +25,8 @@ type Task struct {
 	Rootfs  []mount.Mount
 	Signals []unix.Signal
 	Updates []Update
+	// Restored: it continues a checkpoint.
+	Restored bool
 }
 
 // Update is one change of a task's limits.

@@ -7,6 +7,7 @@ package containertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -40,6 +41,7 @@ type World struct {
 	store        *imagetest.Store
 	imageVolumes *imagevolume.Store
 	dir          string
+	Checkpoints  *Checkpoints
 }
 
 // New returns a world whose files are below dir.
@@ -49,6 +51,7 @@ func New(dir string) (*World, error) {
 	w.Snapshots = &Snapshots{faults: &w.Faults, root: filepath.Join(dir, "image"), all: make(map[string]string)}
 	w.Views = &Views{faults: &w.Faults, snapshots: w.Snapshots, all: make(map[string]string)}
 	w.Tasks = &Tasks{faults: &w.Faults, all: make(map[string]*Task)}
+	w.Checkpoints = &Checkpoints{faults: &w.Faults, tasks: w.Tasks, frozen: make(map[string]bool), applied: make(map[string]Applied)}
 	w.Streams = &Streams{faults: &w.Faults, open: make(map[string]Open)}
 	content := imagetest.NewContent("server")
 	content.Config.Config.Entrypoint = []string{"/bin/server"}
@@ -92,11 +95,19 @@ func (w *World) VolumeDir() string { return filepath.Join(w.dir, "volumes") }
 // ImageVolumeDir has the mounts of images in containers.
 func (w *World) ImageVolumeDir() string { return filepath.Join(w.dir, "image-volumes") }
 
+// CheckpointDir has checkpoints that are taken or will be restored.
+func (w *World) CheckpointDir() string { return filepath.Join(w.dir, "checkpoints") }
+
+// JournalDir notes checkpoints under way.
+func (w *World) JournalDir() string { return filepath.Join(w.dir, "journal") }
+
 // Deps are the world as a service takes it.
 func (w *World) Deps(pods *pod.Service) container.Deps {
 	return container.Deps{
 		Config: podtest.Config(), Snapshotter: "overlayfs", StateDir: w.MarkDir(), VolumeDir: w.VolumeDir(),
-		Host:    spec.Host{Hostname: "node", Capabilities: []string{"CAP_CHOWN", "CAP_KILL"}},
+		Host:          spec.Host{Hostname: "node", Capabilities: []string{"CAP_CHOWN", "CAP_KILL"}},
+		CheckpointDir: w.CheckpointDir(), JournalDir: w.JournalDir(), Puller: w.Images,
+		CRIU: w.Checkpoints, Freezer: w.Checkpoints, Dumper: w.Checkpoints, Restorer: w.Checkpoints,
 		Records: w.Containers, Specs: w.Containers, Snapshots: w.Snapshots, Tasks: w.Tasks, Streams: w.Streams, Images: w.Images, Pods: pods,
 		ImageVolumes: w.imageVolumes, Log: slog.New(slog.DiscardHandler),
 	}
@@ -111,6 +122,8 @@ func (w *World) OfContainers() []string {
 	for kind, ids := range map[string][]string{
 		"container": w.Containers.IDs(), "snapshot": w.Snapshots.IDs(), "task": w.Tasks.IDs(), "streams": w.Streams.IDs(),
 		"mark": names(w.MarkDir()), "volumes": names(w.VolumeDir()), "image-volumes": names(w.ImageVolumeDir()), "view": w.Views.IDs(),
+		"dump": names(filepath.Join(w.CheckpointDir(), "work")), "checkpoint": names(filepath.Join(w.CheckpointDir(), "restore")),
+		"note": names(w.JournalDir()),
 	} {
 		for _, id := range ids {
 			all = append(all, kind+" "+id)
@@ -125,7 +138,7 @@ func (w *World) Reboot() error {
 	w.World.Reboot()
 	w.Tasks.clear()
 	w.Streams.clear()
-	return os.RemoveAll(w.MarkDir())
+	return errors.Join(os.RemoveAll(w.MarkDir()), os.RemoveAll(w.JournalDir()))
 }
 
 func names(dir string) []string {
@@ -181,7 +194,7 @@ func (w *World) Start(edits ...func(*container.Deps)) (*Process, error) {
 	if err := p.Containers.Recover(ctx); err != nil {
 		return nil, fmt.Errorf("recover containers: %w", err)
 	}
-	go func() { p.watched <- p.Containers.Watch(ctx) }()
+	go func() { p.watched <- errors.Join(p.Containers.Thaw(ctx), p.Containers.Watch(ctx)) }()
 	return p, nil
 }
 
