@@ -17,6 +17,7 @@ import (
 
 	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
 	"github.com/trivet-cri/trivet/runtime/imagevolume"
+	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/spec"
 )
@@ -49,6 +50,10 @@ func (s *Service) prepareMounts(ctx context.Context, p *pod.Pod, c *Container, m
 				return nil, fmt.Errorf("%s.selinux_relabel: label %.200q: %w", field, source, err)
 			}
 		}
+	}
+	if slices.ContainsFunc(c.Config.GetMounts(), func(m *runtimeapi.Mount) bool { return m.GetImage() != nil }) {
+		operation.Stage(ctx, "image volumes")
+		defer operation.Stage(ctx, "spec")
 	}
 	volumes, err := s.ImageVolumes.Create(ctx, c.owner(mountLabel), c.Config.GetMounts())
 	if err != nil {

@@ -26,3 +26,7 @@ func RuntimeOf(handler config.Handler) (containers.RuntimeInfo, error) { return 
 func ReadSpec(c *ContainerRecord, packed typeurl.Any) error { return c.readSpec(packed) }
 
 func EventOf(envelope *events.Envelope) (TaskEvent, bool) { return taskEvent(envelope) }
+
+func HeldLabels(labels map[string]string, snapshotter string, views []string) map[string]string {
+	return heldLabels(labels, snapshotter, views)
+}

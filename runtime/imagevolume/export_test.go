@@ -1,4 +1,7 @@
 package imagevolume
 
-// SubPath is tested by itself: a client chooses it.
-var SubPath = subPath
+// What clients and the machine decide is tested by itself.
+var (
+	SubPath  = subPath
+	ReadOnly = readOnly
+)

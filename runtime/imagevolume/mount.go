@@ -134,20 +134,28 @@ func (s *Store) restore(ctx context.Context, owner Owner, n string) error {
 // mountAt mounts read-only.
 func mountAt(ctx context.Context, mounts []mount.Mount, place, label string) error {
 	return telemetry.Span(ctx, "image.mount", func(context.Context) error {
-		for _, m := range mounts {
-			m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "rw" })
-			if !slices.Contains(m.Options, "ro") {
-				m.Options = append(m.Options, "ro")
-			}
-			if label != "" && m.Type == "overlay" {
-				m.Options = append(m.Options, fmt.Sprintf("context=%q", label))
-			}
+		for _, m := range readOnly(mounts, label) {
 			if err := m.Mount(place); err != nil {
 				return fmt.Errorf("mount it on %s: %w", place, err)
 			}
 		}
 		return nil
 	})
+}
+
+// readOnly are mounts that cannot be written to, with an SELinux label where
+// they are file systems of their own.
+func readOnly(mounts []mount.Mount, label string) []mount.Mount {
+	var all []mount.Mount
+	for _, m := range mounts {
+		m.Options = slices.DeleteFunc(slices.Clone(m.Options), func(o string) bool { return o == "rw" || o == "ro" })
+		m.Options = append(m.Options, "ro")
+		if label != "" && m.Type == "overlay" {
+			m.Options = append(m.Options, fmt.Sprintf("context=%q", label))
+		}
+		all = append(all, m)
+	}
+	return all
 }
 
 // isMount tells whether something is mounted on path: on it and not around it.

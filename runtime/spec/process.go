@@ -17,6 +17,9 @@ const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbi
 
 // setProcess says what runs, where, with which environment, and as whom.
 func setProcess(in *Input, s *specs.Spec) error {
+	if err := checkProcess(in.Config); err != nil {
+		return err
+	}
 	args, err := arguments(in.Config, &in.Image)
 	if err != nil {
 		return err
