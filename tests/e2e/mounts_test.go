@@ -234,3 +234,41 @@ func TestMappedMounts(t *testing.T) {
 	_, err := pod.Create(ctx, "other", inNamespaceOf(pod), mounts(&runtimeapi.Mount{HostPath: dir, ContainerPath: "/x", UidMappings: other, GidMappings: other}))
 	says(t, err, "mounts[0].uidMappings", fmt.Sprint(5<<20))
 }
+
+// TestBadMounts: each is refused with field and value, and nothing of it, or
+// of the good one beside it, is left.
+func TestBadMounts(t *testing.T) {
+	pod, before := settled(t, stage.Group, "bad-mounts")
+	dir := need(os.MkdirTemp(workDir, "bad-"))(t)
+	ok(t, os.Symlink("loop", filepath.Join(dir, "loop")))
+	missing := filepath.Join(dir, "missing")
+	overlapping := []*runtimeapi.IDMapping{{HostId: 1000, Length: 10}, {HostId: 1009, ContainerId: 10, Length: 1}}
+	for name, test := range map[string]struct {
+		mount *runtimeapi.Mount
+		says  string
+	}{
+		"loop":             {&runtimeapi.Mount{HostPath: dir + "/loop", ContainerPath: "/x"}, `mounts[1].host_path "` + dir + "/loop"},
+		"overlapping ids":  {&runtimeapi.Mount{HostPath: missing, ContainerPath: "/x", UidMappings: overlapping, GidMappings: overlapping}, "mounts[1].uidMappings[1].host_id 1009"},
+		"unknown option":   {&runtimeapi.Mount{HostPath: missing, ContainerPath: "/x", MountOptions: []string{"suid"}}, `mounts[1].mount_options[0] "suid"`},
+		"writable rro":     {&runtimeapi.Mount{HostPath: missing, ContainerPath: "/x", RecursiveReadOnly: true}, "mounts[1].recursive_read_only true"},
+		"propagation":      {&runtimeapi.Mount{HostPath: missing, ContainerPath: "/x", Propagation: 5}, "mounts[1].propagation 5"},
+		"root":             {&runtimeapi.Mount{HostPath: missing, ContainerPath: "/x/.."}, `mounts[1].container_path "/x/.."`},
+		"image and path":   {withSource(imageMount(harness.Busybox, "", "/x"), missing), `mounts[1].host_path "` + missing},
+		"nothing to mount": {&runtimeapi.Mount{ContainerPath: "/x"}, `mounts[1].host_path ""`},
+	} {
+		_, err := pod.Create(limit(t, time.Minute), "bad", mounts(imageMount(harness.Busybox, "", "/good"), test.mount))
+		says(t, err, test.says)
+		if status.Code(errors.Unwrap(err)) != codes.InvalidArgument {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+	if _, err := os.Lstat(missing); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the missing directory: %v", err)
+	}
+	ok(t, stage.Group.AwaitNoResidue(limit(t, 20*time.Second), before))
+}
+
+func withSource(m *runtimeapi.Mount, path string) *runtimeapi.Mount {
+	m.HostPath = path
+	return m
+}
