@@ -76,6 +76,18 @@ type State struct {
 	Reason     string
 	Message    string
 	Removing   bool
+	// Unsettled is true while Phase says running, because an earlier process had
+	// asked for that, and nobody knows yet whether it has been done.
+	Unsettled bool
+}
+
+// Shown is the phase that clients see: nothing of an unsettled container is
+// known to run.
+func (s State) Shown() runtimeapi.ContainerState {
+	if s.Unsettled {
+		return runtimeapi.ContainerState_CONTAINER_CREATED
+	}
+	return s.Phase
 }
 
 // State is the container's state as it is now.
@@ -91,6 +103,7 @@ func (c *Container) Running() bool {
 func (c *Container) publish(change func(*State)) {
 	next := c.State()
 	change(&next)
+	next.Unsettled = next.Unsettled && next.Phase == runtimeapi.ContainerState_CONTAINER_RUNNING
 	c.state.Store(&next)
 	if next.Phase == runtimeapi.ContainerState_CONTAINER_EXITED {
 		select {

@@ -224,23 +224,41 @@ const verifyParallel = 16
 func (s *Service) verify(ctx context.Context, c *Container) error {
 	task, err := s.Tasks.GetTask(ctx, c.ID)
 	switch {
-	case errdefs.IsNotFound(err):
-		s.endSoon(c, lost("its task is gone: containerd has lost it, or the start was cut short"))
-		return nil
+	case errdefs.IsNotFound(err), err == nil && task.Stopped:
+		return s.goneOrEnded(ctx, c)
 	case err != nil:
 		return err
 	case task.Created:
 		return s.unstarted(ctx, c)
-	case task.Stopped:
-		s.endSoon(c, exit{pid: task.PID, code: int32(task.ExitCode), at: task.ExitedAt})
-		return nil
 	}
 	if err := c.take(ctx); err != nil {
 		return err
 	}
 	defer c.give()
 	if c.Running() {
-		c.publish(func(st *State) { st.PID = task.PID })
+		c.publish(func(st *State) { st.PID, st.Unsettled = task.PID, false })
+	}
+	return nil
+}
+
+// goneOrEnded looks again at a task that has ended or is gone, now that nobody
+// destroys it to start it anew.
+func (s *Service) goneOrEnded(ctx context.Context, c *Container) error {
+	if err := c.take(ctx); err != nil {
+		return err
+	}
+	defer c.give()
+	if !c.Running() {
+		return nil
+	}
+	task, err := s.Tasks.GetTask(ctx, c.ID)
+	switch {
+	case errdefs.IsNotFound(err):
+		s.endSoon(c, lost("its task is gone: containerd has lost it, or the start was cut short"))
+	case err != nil:
+		return err
+	case task.Stopped:
+		s.endSoon(c, exit{pid: task.PID, code: int32(task.ExitCode), at: task.ExitedAt})
 	}
 	return nil
 }
@@ -272,6 +290,9 @@ func (s *Service) unstarted(ctx context.Context, c *Container) error {
 		return err
 	}
 	defer c.give()
+	if !c.State().Unsettled {
+		return nil // somebody else has settled it, and it may run by now
+	}
 	if err := s.destroyTask(ctx, c.ID); err != nil {
 		return err
 	}

@@ -71,6 +71,7 @@ func (s *Service) revive(r engine.ContainerRecord) (*Container, error) {
 	case marked:
 		c.publish(func(st *State) {
 			st.Phase, st.StartedAt, st.PID = runtimeapi.ContainerState_CONTAINER_RUNNING, how.Begun, how.PID
+			st.Unsettled = how.Step == starting
 		})
 	case !p.State().Ready:
 		// Its pod ended with the machine: nobody knows how it did. What is said

@@ -54,6 +54,45 @@ func TestRecover(t *testing.T) {
 	})
 }
 
+// TestStartBeforeSettled: a client whose start was cut short by the kill tries
+// again at once, before the next process knows what has become of it.
+func TestStartBeforeSettled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		c := n.create(t, "server")
+		if err := n.Close(); err != nil {
+			t.Fatal(err)
+		}
+		_, opened := n.Streams.OpenIO(t.Context(), &streamerv1.OpenIORequest{Container: c.Streams})
+		_, made := n.Tasks.CreateTask(t.Context(), c.ID, nil, engine.TaskIO{}, "")
+		text := fmt.Sprintf(`{"begun": %q, "step": "starting"}`, time.Now().Format(time.RFC3339Nano))
+		if err := errors.Join(opened, made, os.WriteFile(filepath.Join(n.MarkDir(), c.ID), []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		p, err := n.Start()
+		if err != nil {
+			t.Fatal(err)
+		}
+		*n.Process = *p
+		n.pod, c = n.Pods.All()[n.pod.ID], n.Process.Containers.All()[c.ID]
+		if shown := c.State().Shown(); shown != created {
+			t.Errorf("clients see it %s", shown)
+		}
+		if err := n.Process.Containers.Start(t.Context(), c, n.pod); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Minute) // of the bubble's clock: whoever else settles it has come to an end
+		synctest.Wait()
+		if state := c.State(); state.Phase != running || state.Shown() != running || state.PID == 0 {
+			t.Errorf("state %+v", state)
+		}
+		if task, err := n.Tasks.GetTask(t.Context(), c.ID); err != nil || task.Created {
+			t.Errorf("task %+v, %v", task, err)
+		}
+	})
+}
+
 // TestKilledAmidStart has the process killed at each instant of a start. The
 // next one finds out what has become of the container.
 func TestKilledAmidStart(t *testing.T) {

@@ -35,6 +35,11 @@ func (s *Service) Start(ctx context.Context, c *Container, p *pod.Pod) error {
 			return struct{}{}, err
 		}
 		defer leave()
+		if c.State().Unsettled {
+			if err := s.verify(ctx, c); err != nil {
+				return struct{}{}, err
+			}
+		}
 		if err := c.take(ctx); err != nil {
 			return struct{}{}, err
 		}

@@ -120,7 +120,7 @@ func (c *Containers) ListContainers(_ context.Context, r *runtimeapi.ListContain
 	filter := r.GetFilter()
 	response := &runtimeapi.ListContainersResponse{}
 	for _, one := range c.containers.All() {
-		state := one.State().Phase
+		state := one.State().Shown()
 		if !strings.HasPrefix(one.ID, filter.GetId()) || !strings.HasPrefix(one.PodID, filter.GetPodSandboxId()) ||
 			filter.GetState() != nil && filter.GetState().GetState() != state ||
 			!selects(filter.GetLabelSelector(), one.Config.GetLabels()) {
@@ -157,7 +157,7 @@ func (c *Containers) ContainerStatus(ctx context.Context, r *runtimeapi.Containe
 
 func containerStatus(one *container.Container, state container.State) *runtimeapi.ContainerStatus {
 	status := &runtimeapi.ContainerStatus{
-		Id: one.ID, Metadata: one.Config.GetMetadata(), State: state.Phase, CreatedAt: one.CreatedAt.UnixNano(),
+		Id: one.ID, Metadata: one.Config.GetMetadata(), State: state.Shown(), CreatedAt: one.CreatedAt.UnixNano(),
 		ExitCode: state.ExitCode, Reason: state.Reason, Message: state.Message,
 		Image: one.Config.GetImage(), ImageRef: one.ImageRef, ImageId: one.ImageID,
 		Labels: one.Config.GetLabels(), Annotations: one.Config.GetAnnotations(),

@@ -106,6 +106,14 @@ func says(t *testing.T, err error, parts ...string) {
 func ownGroup(t *testing.T, edits ...func(*config.Config)) *harness.Group {
 	t.Helper()
 	group := need(harness.StartGroup(limit(t, time.Minute), stage.Lab, ownOptions(t, edits...)))(t)
+	cleanUp(t, group)
+	need(group.Pull(limit(t, time.Minute), harness.Busybox))(t)
+	return group
+}
+
+// cleanUp removes a group's pods and the group at the end of the test.
+func cleanUp(t *testing.T, group *harness.Group) {
+	t.Helper()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
@@ -119,8 +127,6 @@ func ownGroup(t *testing.T, edits ...func(*config.Config)) *harness.Group {
 			t.Logf("the log of the group is %s", group.Log())
 		}
 	})
-	need(group.Pull(limit(t, time.Minute), harness.Busybox))(t)
-	return group
 }
 
 // ownOptions are those of a group with directories and a containerd

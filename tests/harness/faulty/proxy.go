@@ -1,11 +1,15 @@
 // Package faulty is a gRPC proxy that fails one chosen call.
 //
-//	runtime ──▶ Proxy ──▶ containerd
+//	         ┌──▶ containerd
+//	runtime ──▶ Proxy ──▶ netsync
+//	         └──▶ streamer
 //
 // It forwards every service without knowing it. A test counts the calls of
 // an operation, then repeats it once for each of them, failing the first call,
 // the second, and so on: before it reaches the server, or after, when the work
-// has been done and only the answer is lost. With no fault armed it changes nothing.
+// has been done and only the answer is lost. What else is to happen at that
+// moment, such as the caller's death, the test says. With no fault armed the
+// proxy changes nothing.
 package faulty
 
 import (
@@ -41,24 +45,47 @@ func (m Mode) String() string {
 	return "after"
 }
 
-// Proxy listens on a unix socket and forwards to another one.
+// Proxy listens on unix sockets and forwards each to another one. It counts
+// the calls on all of them as one sequence.
 type Proxy struct {
+	fronts []*front
+
+	mu    sync.Mutex
+	calls []string // methods since Arm
+	fail  int      // the index in calls that fails; negative for none
+	mode  Mode
+	act   func()
+	// failed is there when the chosen call is, and closed when it has failed.
+	failed chan struct{}
+}
+
+// front is one socket.
+type front struct {
+	proxy  *Proxy
 	server *grpc.Server
 	target *grpc.ClientConn
 	served chan struct{}
-
-	mu    sync.Mutex
-	calls []string // methods since Reset
-	fail  int      // the index in calls that fails; negative for none
-	mode  Mode
-	hit   bool
 }
 
 // maxMessage is the size limit of a message in bytes, above anybody's.
 const maxMessage = 256 << 20
 
-// Start serves socket and forwards to the unix socket target.
-func Start(socket, target string) (*Proxy, error) {
+// Start serves the sockets that are the keys, and forwards to the unix sockets
+// that are the values.
+func Start(targets map[string]string) (*Proxy, error) {
+	p := &Proxy{fail: -1}
+	for socket, target := range targets {
+		f, err := p.open(socket, target)
+		if err != nil {
+			p.Stop()
+			return nil, err
+		}
+		p.fronts = append(p.fronts, f)
+	}
+	return p, nil
+}
+
+func (p *Proxy) open(socket, target string) (*front, error) {
 	listener, err := net.Listen("unix", socket)
 	if err != nil {
 		return nil, fmt.Errorf("start proxy: %w", err)
@@ -72,78 +99,96 @@ func Start(socket, target string) (*Proxy, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start proxy: %w", err), listener.Close())
 	}
-	p := &Proxy{target: conn, served: make(chan struct{}), fail: -1}
-	p.server = grpc.NewServer(
-		grpc.ForceServerCodecV2(rawCodec{}), grpc.UnknownServiceHandler(p.forward),
+	f := &front{proxy: p, target: conn, served: make(chan struct{})}
+	f.server = grpc.NewServer(
+		grpc.ForceServerCodecV2(rawCodec{}), grpc.UnknownServiceHandler(f.forward),
 		grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage),
 	)
 	go func() {
-		defer close(p.served)
-		_ = p.server.Serve(listener) // ends with Stop
+		defer close(f.served)
+		_ = f.server.Serve(listener) // ends with Stop
 	}()
-	return p, nil
+	return f, nil
 }
 
 // Stop ends the proxy and all calls through it.
 func (p *Proxy) Stop() {
-	p.server.Stop()
-	<-p.served
-	_ = p.target.Close()
+	for _, f := range p.fronts {
+		f.server.Stop()
+		<-f.served
+		_ = f.target.Close()
+	}
 }
 
-// Reset forgets the calls so far and arms the nth call from now, counted from
-// 0; a negative n arms nothing.
-func (p *Proxy) Reset(n int, mode Mode) {
+// Arm forgets the calls so far and makes the nth call from now, counted from
+// 0, fail. act, if not nil, is run just before that.
+func (p *Proxy) Arm(n int, mode Mode, act func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.calls, p.fail, p.mode, p.hit = nil, n, mode, false
+	p.calls, p.fail, p.mode, p.act, p.failed = nil, n, mode, act, nil
 }
 
-// Calls returns the methods since Reset and whether the armed call was among
-// them. Subscriptions to events are not counted: they are no step of anything.
-func (p *Proxy) Calls() ([]string, bool) {
+// Disarm returns the methods since Arm and whether the armed call was among
+// them; if it was, it has failed by now, else no call will. Subscriptions, and calls that look whether a server is well, are not
+// counted: they are no step of anything.
+func (p *Proxy) Disarm() ([]string, bool) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	return append([]string(nil), p.calls...), p.hit
+	calls, failed := p.calls, p.failed
+	p.calls, p.fail = nil, -1
+	p.mu.Unlock()
+	if failed != nil {
+		<-failed
+	}
+	return calls, failed != nil
 }
 
-// count notes a call and returns true if it must fail.
-func (p *Proxy) count(method string) (bool, Mode) {
-	if strings.HasSuffix(method, "/Subscribe") || strings.HasPrefix(method, "/grpc.health.") {
-		return false, Before
+// count notes a call and returns what to do if it must fail, else nil.
+func (p *Proxy) count(method string) (fail func(), mode Mode) {
+	for _, background := range []string{"/Subscribe", "/WatchStatus", ".Version/Version", ".Health/Check", ".Health/Watch"} {
+		if strings.HasSuffix(method, background) {
+			return nil, Before
+		}
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls = append(p.calls, method)
 	if len(p.calls)-1 != p.fail {
-		return false, Before
+		return nil, Before
 	}
-	p.hit = true
-	return true, p.mode
+	act, failed := p.act, make(chan struct{})
+	p.failed = failed
+	return func() {
+		defer close(failed)
+		if act != nil {
+			act()
+		}
+	}, p.mode
 }
 
-func (p *Proxy) forward(_ any, server grpc.ServerStream) error {
+func (f *front) forward(_ any, server grpc.ServerStream) error {
 	method, ok := grpc.MethodFromServerStream(server)
 	if !ok {
 		return status.Error(codes.Internal, "call without a method")
 	}
-	fail, mode := p.count(method)
-	if fail && mode == Before {
+	fail, mode := f.proxy.count(method)
+	if fail != nil && mode == Before {
+		fail()
 		return status.Errorf(codes.Unavailable, "fault before %s", method)
 	}
-	err := p.relay(server, method)
-	if fail {
+	err := f.relay(server, method)
+	if fail != nil {
+		fail()
 		return status.Errorf(codes.Unavailable, "fault after %s", method)
 	}
 	return err
 }
 
 // relay copies messages both ways until the server has answered.
-func (p *Proxy) relay(server grpc.ServerStream, method string) error {
+func (f *front) relay(server grpc.ServerStream, method string) error {
 	md, _ := metadata.FromIncomingContext(server.Context())
 	ctx, cancel := context.WithCancel(metadata.NewOutgoingContext(server.Context(), md))
 	defer cancel()
-	client, err := p.target.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
+	client, err := f.target.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, method)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func start(t *testing.T) (*server, *faulty.Proxy, runtimeapi.RuntimeServiceClien
 	runtimeapi.RegisterRuntimeServiceServer(real, service)
 	go func() { _ = real.Serve(listener) }()
 	t.Cleanup(real.Stop)
-	proxy, err := faulty.Start(filepath.Join(dir, "p"), filepath.Join(dir, "s"))
+	proxy, err := faulty.Start(map[string]string{filepath.Join(dir, "p"): filepath.Join(dir, "s")})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +67,7 @@ func TestForwards(t *testing.T) {
 	if _, err = client.Version(t.Context(), &runtimeapi.VersionRequest{Version: "bad"}); status.Code(err) != codes.InvalidArgument {
 		t.Fatalf("error is %v", err)
 	}
-	if calls, hit := proxy.Calls(); len(calls) != 2 || hit || calls[0] != "/runtime.v1.RuntimeService/Version" {
+	if calls, hit := proxy.Disarm(); len(calls) != 2 || hit || calls[0] != "/runtime.v1.RuntimeService/Version" {
 		t.Fatalf("calls %v, hit %v", calls, hit)
 	}
 }
@@ -81,7 +81,8 @@ func TestFails(t *testing.T) {
 		t.Run(test.mode.String(), func(t *testing.T) {
 			t.Parallel()
 			service, proxy, client := start(t)
-			proxy.Reset(1, test.mode)
+			acted := 0
+			proxy.Arm(1, test.mode, func() { acted++ })
 			if _, err := client.Version(t.Context(), &runtimeapi.VersionRequest{}); err != nil {
 				t.Fatalf("first call: %v", err)
 			}
@@ -89,8 +90,8 @@ func TestFails(t *testing.T) {
 			if status.Code(err) != codes.Unavailable || !strings.Contains(err.Error(), "fault "+test.mode.String()) {
 				t.Fatalf("second call: %v", err)
 			}
-			if _, hit := proxy.Calls(); !hit || service.seen.Load() != test.seen {
-				t.Fatalf("hit %v, the server saw %d calls", hit, service.seen.Load())
+			if _, hit := proxy.Disarm(); !hit || acted != 1 || service.seen.Load() != test.seen {
+				t.Fatalf("hit %v, acted %d times, the server saw %d calls", hit, acted, service.seen.Load())
 			}
 			if _, err := client.Version(t.Context(), &runtimeapi.VersionRequest{}); err != nil {
 				t.Fatalf("third call: %v", err)
