@@ -31,9 +31,12 @@ type LabInfo struct {
 
 // LabOptions say which parts a lab has beside containerd and the registry.
 type LabOptions struct {
-	Dir    string // state of the lab; made if missing
-	CRI    bool   // enable containerd's built-in CRI plugin: the baseline
-	Jaeger bool   // run Jaeger
+	Dir string // state of the lab; made if missing
+	CRI bool   // enable containerd's built-in CRI plugin: the baseline
+	// CRIConfig is TOML that is laid over the lab's settings of the plugin's
+	// runtime part ("io.containerd.cri.v1.runtime"); empty for none.
+	CRIConfig string
+	Jaeger    bool // run Jaeger
 }
 
 // Lab is a running lab. It ends with this process.
@@ -56,6 +59,13 @@ func StartLab(ctx context.Context, options LabOptions) (*Lab, error) {
 	args := []string{"up", "--dir", options.Dir}
 	if options.CRI {
 		args = append(args, "--cri")
+	}
+	if options.CRIConfig != "" {
+		file := options.Dir + ".cri.toml"
+		if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, []byte(options.CRIConfig), 0o600)); err != nil {
+			return nil, fmt.Errorf("start lab: %w", err)
+		}
+		args = append(args, "--cri-config", file)
 	}
 	if options.Jaeger {
 		args = append(args, "--jaeger")

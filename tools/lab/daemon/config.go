@@ -17,6 +17,9 @@ type Containerd struct {
 	CertsDir   string
 	// CRI enables the built-in CRI plugin and NRI.
 	CRI bool
+	// Overlay is TOML that is laid over the settings of the built-in CRI
+	// plugin's runtime part: tables are merged, all else is replaced.
+	Overlay []byte
 	// RestrictOOMScoreAdj: the machine lacks CAP_SYS_RESOURCE.
 	RestrictOOMScoreAdj bool
 }
@@ -56,7 +59,13 @@ func (c Containerd) Configuration() ([]byte, error) {
 	if c.CRI {
 		disabled = []string{}
 		plugins["io.containerd.cri.v1.images"] = c.criImages()
-		plugins["io.containerd.cri.v1.runtime"] = c.criRuntime()
+		runtime := c.criRuntime()
+		overlay := make(table)
+		if err := toml.Unmarshal(c.Overlay, &overlay); err != nil {
+			return nil, fmt.Errorf("read what is laid over the CRI plugin's configuration: %w", err)
+		}
+		merge(runtime, overlay)
+		plugins["io.containerd.cri.v1.runtime"] = runtime
 		plugins["io.containerd.grpc.v1.cri"] = table{"stream_server_address": "127.0.0.1", "stream_server_port": "0"}
 	}
 	text, err := toml.Marshal(table{
@@ -97,6 +106,19 @@ func (c Containerd) criRuntime() table {
 		"cdi_spec_dirs":                []string{c.path("cdi")},
 		"cni":                          table{"bin_dirs": []string{c.CNIBinDir}, "conf_dir": c.CNIConfDir},
 		"containerd":                   table{"default_runtime_name": "runc", "runtimes": handlers},
+	}
+}
+
+// merge lays one table over another.
+func merge(under, over table) {
+	for key, value := range over {
+		below, isTable := under[key].(table)
+		above, both := value.(table)
+		if isTable && both {
+			merge(below, above)
+		} else {
+			under[key] = value
+		}
 	}
 }
 

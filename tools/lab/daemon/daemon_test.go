@@ -95,6 +95,37 @@ func TestConfigurationForTheBaseline(t *testing.T) {
 	}
 }
 
+func TestOverlay(t *testing.T) {
+	t.Parallel()
+	c := containerd(true)
+	c.Overlay = []byte(`
+restrict_oom_score_adj = false
+[containerd.runtimes.runc]
+pod_annotations = ["a.example/*"]
+[containerd.runtimes.other]
+runtime_type = "io.containerd.runc.v2"
+`)
+	config := parsed(t, c)
+	const cri = "io.containerd.cri.v1.runtime"
+	for _, want := range []struct {
+		value any
+		keys  []string
+	}{
+		{false, []string{cri, "restrict_oom_score_adj"}},
+		{"/lab/bin/runc", []string{cri, "containerd", "runtimes", "runc", "options", "BinaryName"}},
+		{"io.containerd.runc.v2", []string{cri, "containerd", "runtimes", "other", "runtime_type"}},
+		{"/lab/bin/crun", []string{cri, "containerd", "runtimes", "crun", "options", "BinaryName"}},
+	} {
+		if got := at(t, config, append([]string{"plugins"}, want.keys...)...); got != want.value {
+			t.Errorf("%q is %v, not %v", want.keys, got, want.value)
+		}
+	}
+	c.Overlay = []byte("[broken")
+	if _, err := c.Configuration(); err == nil {
+		t.Error("a broken overlay is taken")
+	}
+}
+
 func TestNothingOutsideOfTheLab(t *testing.T) {
 	t.Parallel()
 	for _, cri := range []bool{false, true} {

@@ -40,6 +40,7 @@ func Catalog(in Ingredients) ([]Named, error) {
 	c.servers(in.Programs["nginx"])
 	c.singles(in.Programs)
 	c.users()
+	c.declaring()
 	c.references()
 	c.volumes()
 	if c.err != nil {
@@ -133,6 +134,24 @@ func (c *catalog) users() {
 		{Path: "etc/group", Mode: 0o644, Content: []byte(group + groupEntry)},
 		{Path: "home/default-user", Kind: Directory, Mode: 0o755},
 	}, staging+"test-image-predefined-group:latest")
+}
+
+// declaring adds an image that declares whatever an image can, for what
+// requests leave to it.
+func (c *catalog) declaring() {
+	c.busybox(v1.Config{
+		Entrypoint: []string{"/bin/sh", "-c"},
+		Cmd:        []string{"echo from the image"},
+		Env:        []string{"FROM_IMAGE=yes", "WHO=image", "EMPTY="},
+		WorkingDir: "/var/www",
+		User:       "mail",
+		Volumes:    map[string]struct{}{"/data": {}, "/var/cache/deep": {}},
+		StopSignal: "SIGINT",
+		Labels:     map[string]string{"declared": "by the image"},
+	}, []File{
+		{Path: "data", Kind: Directory, Mode: 0o755},
+		{Path: "data/seed", Mode: 0o644, Content: []byte("from the image\n")},
+	}, "registry.k8s.io/trivet-test/declaring:1")
 }
 
 // references adds the images that are pulled by every kind of reference.

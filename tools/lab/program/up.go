@@ -21,6 +21,7 @@ func upCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "dir", Required: true, Usage: "keep state and logs in `DIR`; a short path, for sockets are made below it"},
 			&cli.BoolFlag{Name: "cri", Usage: "enable containerd's built-in CRI plugin"},
+			&cli.StringFlag{Name: "cri-config", Usage: "lay the TOML `FILE` over the lab's settings of the built-in CRI plugin's runtime part"},
 			&cli.BoolFlag{Name: "jaeger", Usage: "run Jaeger, and let containerd send its spans there"},
 		},
 		Action: func(c *cli.Context) error {
@@ -35,7 +36,9 @@ func upCommand() *cli.Command {
 			ctx, cancel := context.WithCancel(c.Context)
 			defer cancel()
 			watchInput(os.Stdin, cancel)
-			options := up.Options{Dir: c.String("dir"), CRI: c.Bool("cri"), Jaeger: c.Bool("jaeger"), Parts: s}
+			options := up.Options{
+				Dir: c.String("dir"), CRI: c.Bool("cri"), CRIConfig: c.String("cri-config"), Jaeger: c.Bool("jaeger"), Parts: s,
+			}
 			return up.Run(ctx, options, c.App.Writer)
 		},
 	}

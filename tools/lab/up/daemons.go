@@ -17,6 +17,12 @@ func (l *lab) startContainerd(ctx, daemons context.Context, cgroups []string, in
 		CNIBinDir: info.CNIBinDir, CNIConfDir: info.CNIConfDir, CertsDir: info.CertsDir,
 		CRI: l.CRI, RestrictOOMScoreAdj: !mayLowerOOMScore(),
 	}
+	if l.CRIConfig != "" {
+		var err error
+		if c.Overlay, err = os.ReadFile(l.CRIConfig); err != nil {
+			return err
+		}
+	}
 	if err := prepareRoot(c.Root()); err != nil {
 		return err
 	}

@@ -30,10 +30,13 @@ import (
 
 // Options say what lab to run.
 type Options struct {
-	Dir    string // state and logs; made if missing
-	CRI    bool   // enable containerd's built-in CRI plugin
-	Jaeger bool
-	Parts  part.Store
+	Dir string // state and logs; made if missing
+	CRI bool   // enable containerd's built-in CRI plugin
+	// CRIConfig is a TOML file that is laid over the settings of the plugin's
+	// runtime part; empty for none.
+	CRIConfig string
+	Jaeger    bool
+	Parts     part.Store
 }
 
 // Info is what a lab prints when it is up, as one line of JSON.
