@@ -136,7 +136,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 		Containerd: o.containerd, Images: images,
 	})
 	pods := pod.New(pod.Deps{
-		Config: cfg.Runtime, Systemd: cfg.SystemdCgroup(), BootID: o.machine.BootID,
+		Config: cfg.Runtime, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host, BootID: o.machine.BootID,
 		Records: o.containerd, Pins: o.pins, Files: o.files, Network: networks, Pauses: pauses, Log: log,
 	})
 	imageVolumes, err := imagevolume.New(filepath.Join(cfg.State, "image-volumes"), o.containerd, images)

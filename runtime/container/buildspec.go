@@ -42,8 +42,12 @@ func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.
 	if handlerName == "" {
 		handlerName = s.Config.DefaultHandler
 	}
+	imageName := c.Config.GetImage().GetUserSpecifiedImage()
+	if imageName == "" {
+		imageName = img.DisplayName()
+	}
 	return spec.Build(spec.Input{
-		ID: c.ID, PodID: p.ID, Pod: p.Config, Config: prepared, Image: img.Config.Config, ImageName: img.DisplayName(),
+		ID: c.ID, PodID: p.ID, Pod: p.Config, Config: prepared, Image: img.Config.Config, ImageName: imageName,
 		Handler: p.Handler, HandlerName: handlerName, Runtime: s.Config, Systemd: s.Systemd,
 		Namespaces: namespaces, Files: p.Files, Volumes: volumes, User: user, SELinux: selinux,
 		Base: s.Bases[handlerName], Host: s.Host, CDI: s.CDI,

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -59,6 +60,24 @@ func TestCreate(t *testing.T) {
 		t.Error("the volume is not mounted")
 	}
 	n.leaves(t, "container", "snapshot", "volumes")
+}
+
+// TestImageName: the user's own words for the image are what hooks see.
+func TestImageName(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	for asked, want := range map[string]string{"": containertest.Image, "web:latest": "web:latest"} {
+		cfg := containertest.Config("named-" + strconv.Itoa(len(asked)))
+		cfg.Image.UserSpecifiedImage = asked
+		c, err := n.Process.Containers.Create(t.Context(), n.pod, cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one, _ := n.World.Containers.Get(c.ID)
+		if got := one.Spec.Annotations["io.kubernetes.cri.image-name"]; got != want {
+			t.Errorf("asked for as %q: got %q, want %q", asked, got, want)
+		}
+	}
 }
 
 func TestCreateFails(t *testing.T) {

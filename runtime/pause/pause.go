@@ -32,7 +32,6 @@ import (
 	"github.com/trivet-cri/trivet/runtime/pauseimage"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/spec"
-	"github.com/trivet-cri/trivet/runtime/users"
 )
 
 // Containerd is what pause containers need of it; *engine.Engine has it.
@@ -114,9 +113,7 @@ func (s *Service) start(ctx context.Context, p *pod.Pod) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	// Numbers need no accounts; a name in an image that somebody configured
-	// would, and pause images have no passwd file.
-	user, err := users.Resolve(users.Parse("", ""), nil, img.config.User)
+	user, err := spec.PauseUser(p.Config.GetLinux().GetSecurityContext(), img.config.User)
 	if err != nil {
 		return 0, err
 	}

@@ -179,6 +179,36 @@ func TestStart(t *testing.T) {
 	}
 }
 
+// TestUser: the pod's user and group win over the image's, and a group alone
+// leaves the image's user.
+func TestUser(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		user, group *runtimeapi.Int64Value
+		want        [2]uint32
+	}{
+		"both":  {&runtimeapi.Int64Value{Value: 1000}, &runtimeapi.Int64Value{Value: 2000}, [2]uint32{1000, 2000}},
+		"user":  {&runtimeapi.Int64Value{Value: 1000}, nil, [2]uint32{1000, 0}},
+		"group": {nil, &runtimeapi.Int64Value{Value: 2000}, [2]uint32{65535, 2000}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			_, pods := newService(t, w)
+			cfg := podtest.SharedPID("web")
+			cfg.Linux.SecurityContext.RunAsUser, cfg.Linux.SecurityContext.RunAsGroup = test.user, test.group
+			p, err := pods.Run(t.Context(), cfg, "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			one, _ := w.Containers.Get(p.ID)
+			if got := one.Spec.Process.User; [2]uint32{got.UID, got.GID} != test.want {
+				t.Errorf("runs as %+v, want %v", got, test.want)
+			}
+		})
+	}
+}
+
 // TestUserNamespace: the root's owners are shifted into the pod's user namespace.
 func TestUserNamespace(t *testing.T) {
 	t.Parallel()

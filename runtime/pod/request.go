@@ -43,6 +43,9 @@ func (s *Service) check(cfg *runtimeapi.PodSandboxConfig, handlerName string) (c
 		keys := slices.Sorted(maps.Keys(request.Sysctls))
 		return config.Handler{}, invalid("linux.sysctls", strings.Join(keys, ", "), "would change the host: the pod has no namespace of its own")
 	}
+	if err := spec.CheckPod(cfg, s.Config, s.Host); err != nil {
+		return config.Handler{}, err
+	}
 	options := cfg.GetLinux().GetSecurityContext().GetNamespaceOptions()
 	for _, f := range []struct {
 		field string

@@ -16,6 +16,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/network"
 	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/podfiles"
+	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
 // Records keeps pods; *engine.Engine does.
@@ -76,6 +77,7 @@ type Service struct {
 type Deps struct {
 	Config  config.Runtime
 	Systemd bool // cgroups are made through systemd
+	Host    spec.Host
 	BootID  string
 	Records Records
 	Pins    Pins

@@ -1,9 +1,11 @@
 package spec
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/containerd/containerd/v2/pkg/cap"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 )
@@ -18,6 +20,11 @@ func setCapabilities(in *Input, s *specs.Spec) error {
 		set.Bounding = slices.Clone(in.Host.Capabilities)
 		set.Permitted, set.Effective = slices.Clone(set.Bounding), slices.Clone(set.Bounding)
 	} else if request != nil {
+		for i, name := range request.GetAddCapabilities() {
+			if !isAll(name) && !slices.Contains(cap.Known(), capability(name)) {
+				return invalid(fmt.Sprintf("linux.security_context.capabilities.add_capabilities[%d]", i), name, "is unknown")
+			}
+		}
 		for _, list := range []*[]string{&set.Bounding, &set.Permitted, &set.Effective} {
 			*list = change(*list, request, in.Host.Capabilities)
 		}

@@ -86,3 +86,14 @@ func TestAmbientCapabilities(t *testing.T) {
 	security(&in).Capabilities.AddAmbientCapabilities = []string{"SYS_ADMIN"}
 	refused(t, in, wrong, `add_ambient_capabilities "SYS_ADMIN"`)
 }
+
+// TestUnknownCapabilities: one that nobody knows cannot be given; to take it
+// away changes nothing.
+func TestUnknownCapabilities(t *testing.T) {
+	t.Parallel()
+	in := plain()
+	security(&in).Capabilities = &runtimeapi.Capability{AddCapabilities: []string{"KILL", "FLYING"}}
+	refused(t, in, wrong, `add_capabilities[1] "FLYING"`)
+	security(&in).Capabilities = &runtimeapi.Capability{DropCapabilities: []string{"FLYING"}}
+	build(t, in)
+}

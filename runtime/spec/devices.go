@@ -24,7 +24,14 @@ func setDevices(in *Input, s *specs.Spec) error {
 			return err
 		}
 	}
-	if !in.security().GetPrivileged() || in.Handler.PrivilegedWithoutHostDevices {
+	if !in.security().GetPrivileged() {
+		return nil
+	}
+	anyDevice := []specs.LinuxDeviceCgroup{{Allow: true, Access: allAccess}}
+	if in.Handler.PrivilegedWithoutHostDevices {
+		if in.Handler.PrivilegedAllDevicesAllowed {
+			s.Linux.Resources.Devices = anyDevice
+		}
 		return nil
 	}
 	nodes, _, err := in.Host.machine().Devices("/dev")
@@ -37,7 +44,7 @@ func setDevices(in *Input, s *specs.Spec) error {
 			s.Linux.Devices = append(s.Linux.Devices, node)
 		}
 	}
-	s.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: allAccess}}
+	s.Linux.Resources.Devices = anyDevice
 	return nil
 }
 

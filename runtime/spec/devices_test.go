@@ -114,6 +114,12 @@ func TestPrivilegedDevices(t *testing.T) {
 	if rules := s.Linux.Resources.Devices; len(rules) != 2 || rules[0].Allow {
 		t.Errorf("without host devices: rules are %+v", rules)
 	}
+
+	in.Handler.PrivilegedAllDevicesAllowed = true
+	s = build(t, in)
+	if got, rules := devicePaths(s), s.Linux.Resources.Devices; !slices.Equal(got, []string{"/dev/sda"}) || len(rules) != 1 || !rules[0].Allow {
+		t.Errorf("any device, but none of the host's: got %v, rules are %+v", got, rules)
+	}
 }
 
 // TestRealDevices reads nodes that each Linux machine has.

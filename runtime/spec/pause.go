@@ -130,16 +130,9 @@ func setPauseMounts(in *PauseInput, s *specs.Spec) error {
 }
 
 func setPauseSecurity(in *PauseInput, s *specs.Spec) error {
-	sc := in.Pod.GetLinux().GetSecurityContext()
 	s.Linux.MountLabel, s.Process.SelinuxLabel = in.SELinux.MountLabel, in.SELinux.ProcessLabel
-	//lint:ignore SA1019 old clients only know the deprecated fields
-	path := sc.GetSeccompProfilePath() //nolint:staticcheck // old clients only know the deprecated field
-	request := seccompRequest{
-		profile: sc.GetSeccomp(), path: path, unset: in.Runtime.UnsetSeccompProfile,
-		privileged: sc.GetPrivileged(), capabilities: s.Process.Capabilities.Bounding,
-	}
 	var err error
-	s.Linux.Seccomp, err = request.load(&in.Host)
+	s.Linux.Seccomp, err = podSeccomp(in.Pod, &in.Runtime, s.Process.Capabilities.Bounding).load(&in.Host)
 	return err
 }
 

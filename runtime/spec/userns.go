@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"math"
 	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -63,6 +64,11 @@ func userMappings(o *runtimeapi.UserNamespace) (mappings, error) {
 		}
 		if o.GetUids()[0].GetLength() == 0 || o.GetGids()[0].GetLength() == 0 {
 			return mappings{}, invalid(usernsField, o, "maps an empty range")
+		}
+		for _, m := range []*runtimeapi.IDMapping{o.GetUids()[0], o.GetGids()[0]} {
+			if max(uint64(m.GetHostId()), uint64(m.GetContainerId()))+uint64(m.GetLength()) > math.MaxUint32 {
+				return mappings{}, invalid(usernsField, o, "maps beyond the largest id")
+			}
 		}
 		return mappings{idMappings(o.GetUids()), idMappings(o.GetGids())}, nil
 	}
