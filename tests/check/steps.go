@@ -28,6 +28,7 @@ func plan(root string, wanted []string) ([]step, error) {
 		{"bazel", "BUILD files are fresh", command("tools/bazel/tidy", "--check")},
 		{"contract", "go test -tags e2e", goTest(".", "-tags", "e2e", "-count=1", "-timeout=20m", "./tests/contract/...")},
 		{"e2e", "go test -tags e2e", goTest(".", "-tags", "e2e", "-count=1", "-timeout=30m", "./tests/e2e/...")},
+		{"e2e", "OCI specs beside the built-in plugin's", goTest(".", "-tags", "e2e", "-count=1", "-timeout=10m", "./tests/golden/...")},
 		{"critest", "critest", counted("tools/critest")},
 	})
 	return slices.DeleteFunc(all, func(s step) bool { return !slices.Contains(wanted, s.part) }), nil
