@@ -143,7 +143,12 @@ func build(env member.Env, o *others) (*nouns, error) {
 	if err != nil {
 		return nil, err
 	}
+	namedClasses, err := loadClasses(cfg.Runtime, log)
+	if err != nil {
+		return nil, err
+	}
 	containers, err := container.New(container.Deps{
+		Classes: namedClasses,
 		Config: cfg.Runtime, Snapshotter: cfg.Image.Snapshotter, Systemd: cfg.SystemdCgroup(),
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
 		CheckpointDir: filepath.Join(cfg.Root, "checkpoints"), JournalDir: filepath.Join(cfg.State, "checkpoints"),

@@ -50,7 +50,7 @@ func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.
 		ID: c.ID, PodID: p.ID, Pod: p.Config, Config: prepared, Image: img.Config.Config, ImageName: imageName,
 		Handler: p.Handler, HandlerName: handlerName, Runtime: s.Config, Systemd: s.Systemd,
 		Namespaces: namespaces, Files: p.Files, Volumes: volumes, User: user, SELinux: selinux,
-		Base: s.Bases[handlerName], Host: s.Host, CDI: s.CDI,
+		Base: s.Bases[handlerName], Host: s.Host, CDI: s.CDI, Classes: s.Classes,
 	})
 }
 

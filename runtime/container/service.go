@@ -71,6 +71,8 @@ type Pods interface {
 
 // Deps are what a service is made of.
 type Deps struct {
+	Classes spec.Classes // of RDT and block I/O, nil for none
+
 	Config      config.Runtime
 	Snapshotter string // of handlers that name none
 	Systemd     bool   // cgroups are made through systemd

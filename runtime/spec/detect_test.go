@@ -53,6 +53,11 @@ func TestDetectCgroups(t *testing.T) {
 			want:  spec.Host{Swap: true, HugepageSizes: sizes},
 		},
 		"v1 without both": {files: fstest.MapFS{}},
+		"processors": {
+			files: fstest.MapFS{"sys/devices/system/cpu/possible": file("0-3,8\n"), "sys/devices/system/node/possible": file("0\n")},
+			want:  spec.Host{CPUs: "0-3,8", MemoryNodes: "0"},
+		},
+		"odd processors": {files: fstest.MapFS{"sys/devices/system/cpu/possible": file("many\n")}},
 		"v2": {
 			v2: true,
 			files: fstest.MapFS{

@@ -48,7 +48,8 @@ type Input struct {
 	SELinux    SELinux
 	Base       *specs.Spec // spec that the handler's specs start from, nil for the built-in one
 	Host       Host
-	CDI        CDI // nil if requests for CDI devices are refused
+	CDI        CDI     // nil if requests for CDI devices are refused
+	Classes    Classes // nil if annotations ask for none
 }
 
 // step adds one aspect to a spec. Steps run in order, on a spec whose
@@ -65,7 +66,7 @@ func Build(in Input) (*specs.Spec, error) {
 	}
 	steps := []step{
 		checkPrivileged, setProcess, setNamespaces, setMounts, setDevices, setCapabilities,
-		setPaths, setSecurity, setResources, setCgroup, setAnnotations, setCDI,
+		setPaths, setSecurity, setResources, setClasses, setCgroup, setAnnotations, setCDI,
 	}
 	for _, apply := range steps {
 		if err := apply(&in, s); err != nil {
