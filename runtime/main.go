@@ -133,7 +133,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 	}
 	pauses := pause.New(pause.Deps{
 		Config: cfg.Runtime, Image: cfg.Image, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
-		Containerd: o.containerd, Images: images,
+		Containerd: o.containerd, Images: images, KillShim: killShim,
 	})
 	pods := pod.New(pod.Deps{
 		Config: cfg.Runtime, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host, BootID: o.machine.BootID,
@@ -148,7 +148,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 		return nil, err
 	}
 	containers, err := container.New(container.Deps{
-		Classes: namedClasses,
+		Classes: namedClasses, KillShim: killShim,
 		Config: cfg.Runtime, Snapshotter: cfg.Image.Snapshotter, Systemd: cfg.SystemdCgroup(),
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
 		CheckpointDir: filepath.Join(cfg.Root, "checkpoints"), JournalDir: filepath.Join(cfg.State, "checkpoints"),

@@ -105,7 +105,10 @@ func (s *Service) workOff(ctx context.Context, c *Container, how exit) error {
 		return err
 	}
 	s.logger(c).InfoContext(ctx, "container has exited", "exit_code", how.code, "reason", how.reason)
-	if err := s.Tasks.DeleteTask(ctx, c.ID); err != nil {
+	// A shim that hangs must not keep the container's turn from its removal.
+	limited, stop := context.WithTimeout(ctx, s.Config.StopTimeout.Std())
+	defer stop()
+	if err := s.Tasks.DeleteTask(limited, c.ID); err != nil {
 		// The removal of the container tries again.
 		s.logger(c).WarnContext(ctx, "task of an exited container is not deleted", "error", err)
 		return nil

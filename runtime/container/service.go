@@ -72,6 +72,8 @@ type Pods interface {
 // Deps are what a service is made of.
 type Deps struct {
 	Classes spec.Classes // of RDT and block I/O, nil for none
+	// KillShim ends the shims of a container, and tells how many there were.
+	KillShim func(id string) (int, error)
 
 	Config      config.Runtime
 	Snapshotter string // of handlers that name none

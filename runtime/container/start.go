@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -197,9 +198,18 @@ func (s *Service) prepareRootfs(ctx context.Context, c *Container) ([]mount.Moun
 	return s.Snapshots.PrepareRootfs(ctx, c.snapshotter, c.ID, img.ChainID, c.snapshotLabels)
 }
 
-// destroyTask kills and deletes a task, in whatever state it is. A process that
-// does not end is an error after a while, whatever the caller's deadline.
+// destroyTask kills and deletes a task, in whatever state it is, if need be
+// with a shim that does not answer. A process that does not end is an error
+// after a while, whatever the caller's deadline.
 func (s *Service) destroyTask(ctx context.Context, id string) error {
+	err := s.deleteTask(ctx, id)
+	if !errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil || !s.endShim(ctx, id) {
+		return err
+	}
+	return s.deleteTask(ctx, id)
+}
+
+func (s *Service) deleteTask(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.Config.StopTimeout.Std())
 	defer cancel()
 	if err := s.Tasks.KillTask(ctx, id, unix.SIGKILL, false); err != nil && !errdefs.IsNotFound(err) {

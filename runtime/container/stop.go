@@ -16,9 +16,9 @@ import (
 )
 
 // Stop ends a container: its stop signal, after timeout SIGKILL, then the
-// kill of all that is in its cgroup; a container that outlives even that is
-// declared dead, so that Stop always comes to an end. One that does not run is
-// no error.
+// kill of all that is in its cgroup, then that of a shim that does not tell of
+// it; a container that outlives even that is declared dead, so that Stop always
+// comes to an end. One that does not run is no error.
 func (s *Service) Stop(ctx context.Context, c *Container, timeout time.Duration) error {
 	s.describe(ctx, c)
 	if !c.Running() {
@@ -51,6 +51,11 @@ func (s *Service) Stop(ctx context.Context, c *Container, timeout time.Duration)
 	if done, err := c.await(ctx, step); done || err != nil {
 		return err
 	}
+	if s.endShim(ctx, c.ID) {
+		if done, err := c.await(ctx, step); done || err != nil {
+			return err
+		}
+	}
 	s.logger(c).ErrorContext(ctx, "container does not end: it counts as dead from now on", "error", killed)
 	s.endSoon(c, exit{code: 137, at: time.Now(), reason: "Error", message: "the container did not end after SIGKILL and was declared dead"})
 	if done, err := c.await(ctx, step); done || err != nil {
@@ -74,6 +79,19 @@ func (s *Service) signal(ctx context.Context, c *Container, sig unix.Signal) err
 		return nil
 	}
 	return err
+}
+
+// endShim kills the shim of id, whose end containerd then tells as that of the
+// container; false if there was none.
+func (s *Service) endShim(ctx context.Context, id string) bool {
+	killed, err := s.KillShim(id)
+	if err != nil {
+		s.Log.WarnContext(ctx, "shim that does not answer is not killed", "container", id, "error", err)
+	}
+	if killed > 0 {
+		s.Log.WarnContext(ctx, "shim that does not answer is killed", "container", id)
+	}
+	return killed > 0
 }
 
 // await waits for the exit; done tells whether it came within limit.

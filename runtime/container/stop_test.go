@@ -139,6 +139,54 @@ func TestShimHangs(t *testing.T) {
 	}
 }
 
+// TestShimIsKilled: a shim that does not answer is ended in the end, and what
+// containerd then tells counts; so a container and its task always go.
+func TestShimIsKilled(t *testing.T) {
+	t.Parallel()
+	hung := func(t *testing.T) *node {
+		n := newNode(t)
+		n.Tasks.MortalShims()
+		n.On("Tasks.Kill", podtest.Before, none)
+		n.On("Tasks.Delete", podtest.Before, none)
+		return n
+	}
+	synctest.Test(t, func(t *testing.T) {
+		n := hung(t)
+		c := n.start(t, "server")
+		begun := time.Now()
+		if err := n.Process.Containers.Stop(t.Context(), c, 0); err != nil {
+			t.Fatal(err)
+		}
+		// No answer to SIGKILL, and no end after it and after that of the cgroup.
+		if took := time.Since(begun); took != 3*step {
+			t.Errorf("it took %s, want %s", took, 3*step)
+		}
+		ended(t, c, 137, "Error")
+		if c.State().Message != "" {
+			t.Errorf("it was declared dead: %+v", c.State())
+		}
+		if err := n.Process.Containers.Remove(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		n.leaves(t)
+	})
+	synctest.Test(t, func(t *testing.T) {
+		n := hung(t)
+		c := n.start(t, "server")
+		n.Tasks.Exit(c.ID, 3) // by itself; then the shim hangs
+		synctest.Wait()
+		ended(t, c, 3, "Error")
+		begun := time.Now()
+		if err := n.Process.Containers.Remove(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(begun); took > 3*step {
+			t.Errorf("the removal took %s", took)
+		}
+		n.leaves(t)
+	})
+}
+
 // TestTaskIsGone: Stop finds the end that nobody has told.
 func TestTaskIsGone(t *testing.T) {
 	t.Parallel()

@@ -12,6 +12,7 @@ package pause
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"time"
@@ -73,6 +74,8 @@ type Deps struct {
 	Host       spec.Host
 	Containerd Containerd
 	Images     Images
+	// KillShim ends the shims of a pause container, and tells how many there were.
+	KillShim func(id string) (int, error)
 }
 
 // Service runs pause containers. All methods may be called concurrently.
@@ -214,7 +217,16 @@ func (s *Service) PID(ctx context.Context, podID string) (int, error) {
 // process that does not end is an error after a while, whatever the caller's
 // deadline.
 func (s *Service) Remove(ctx context.Context, podID string) error {
-	if err := s.removeTask(ctx, podID); err != nil {
+	err := s.removeTask(ctx, podID)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		// The shim does not answer. Without it containerd itself cleans up.
+		if killed, unkilled := s.KillShim(podID); killed > 0 {
+			err = s.removeTask(ctx, podID)
+		} else {
+			err = errors.Join(err, unkilled)
+		}
+	}
+	if err != nil {
 		return err
 	}
 	for _, snapshotter := range s.snapshotters() {

@@ -112,7 +112,7 @@ func newService(t *testing.T, w *world, edits ...func(*pause.Deps)) (*pause.Serv
 	t.Helper()
 	deps := pause.Deps{
 		Config: podtest.Config(), Image: config.Default().Image, Containerd: w, Images: w,
-		Host: spec.Host{Capabilities: []string{"CAP_CHOWN"}},
+		Host: spec.Host{Capabilities: []string{"CAP_CHOWN"}}, KillShim: w.Tasks.KillShim,
 	}
 	for _, edit := range edits {
 		edit(&deps)
@@ -367,4 +367,37 @@ func TestDoesNotEnd(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestShimHangs: a shim that does not answer is ended, so that the pod can go;
+// if it cannot be found, the removal fails after a while.
+func TestShimHangs(t *testing.T) {
+	t.Parallel()
+	for name, found := range map[string]bool{"killed": true, "not found": false} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				s, pods := newService(t, w)
+				p, err := pods.Run(t.Context(), podtest.SharedPID("web"), "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if found {
+					w.Tasks.MortalShims()
+				}
+				w.On("Tasks.Kill", podtest.Before, func(ctx context.Context) error {
+					<-ctx.Done()
+					return context.Cause(ctx)
+				})
+				err = s.Remove(t.Context(), p.ID)
+				if found && err != nil || !found && !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("got %v", err)
+				}
+				if _, left := w.World.Containers.Get(p.ID); left == found {
+					t.Errorf("the record is there: %v", left)
+				}
+			})
+		})
+	}
 }

@@ -45,6 +45,7 @@ type Tasks struct {
 	all     map[string]*Task
 	ignored map[unix.Signal]bool
 	mute    bool
+	mortal  bool
 	last    int
 	watcher chan engine.TaskEvent
 	broken  chan struct{}
@@ -65,6 +66,28 @@ func (t *Tasks) Mute(mute bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mute = mute
+}
+
+// MortalShims lets KillShim find the shims of tasks that exist.
+func (t *Tasks) MortalShims() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mortal = true
+}
+
+// KillShim ends the shim of a task, and with it the task, as containerd does
+// in its place. Without MortalShims there is no shim to be found.
+func (t *Tasks) KillShim(id string) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.mortal || t.all[id] == nil {
+		return 0, nil
+	}
+	t.faults.On("Tasks.Kill", podtest.Before, nil)
+	t.faults.On("Tasks.Delete", podtest.Before, nil)
+	t.exit(id, 137)
+	delete(t.all, id)
+	return 1, nil
 }
 
 // Exit ends a task.

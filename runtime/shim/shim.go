@@ -1,0 +1,89 @@
+// Package shim is the last resort against a container's shim that does not
+// answer: it ends the shim's process.
+//
+// containerd notices, and cleans up as after any shim that has died: it has the
+// OCI runtime delete what is left of the container, and tells of its end. A shim
+// is found by its command line, which by the shim protocol has the container's
+// id; ids are random, and nothing else has one after the flag that shims take.
+// Who fakes such a command line inside a container is ended in place of it.
+package shim
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/trivet-cri/trivet/internal/ident"
+)
+
+// Kill ends the shims of a container, and returns how many there were. An id
+// that is none is errdefs.ErrInvalidArgument.
+func Kill(id string) (int, error) {
+	if err := ident.Check("container id", id); err != nil {
+		return 0, err
+	}
+	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	if err != nil {
+		return 0, fmt.Errorf("find shim of %s: %w", id, err)
+	}
+	killed := 0
+	var failed []error
+	for _, path := range found {
+		line, err := os.ReadFile(path)
+		if err != nil || !serves(line, id) {
+			continue // a process that has ended has none
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil || pid <= 1 || pid == os.Getpid() {
+			continue
+		}
+		if err := kill(pid, id); err != nil {
+			failed = append(failed, err)
+			continue
+		}
+		killed++
+	}
+	return killed, errors.Join(failed...)
+}
+
+// kill looks once more at the process that it holds: another may have its
+// number by now.
+func kill(pid int, id string) error {
+	handle, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("kill shim of %s: %w", id, err)
+	}
+	defer func() { _ = unix.Close(handle) }() // nothing to lose
+	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
+	if err != nil || !serves(line, id) {
+		return nil
+	}
+	if err := unix.PidfdSendSignal(handle, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill shim of %s, process %d: %w", id, pid, err)
+	}
+	return nil
+}
+
+// serves tells whether a command line is of a shim of id:
+// SHIM -namespace NAMESPACE -id ID -address ADDRESS.
+func serves(line []byte, id string) bool {
+	args := bytes.Split(line, []byte{0})
+	namespace, ours := false, false
+	for i := 1; i+1 < len(args); i++ {
+		switch string(args[i]) {
+		case "-namespace":
+			namespace = true
+		case "-id":
+			ours = ours || string(args[i+1]) == id
+		}
+	}
+	return namespace && ours
+}

@@ -1,0 +1,53 @@
+package shim_test
+
+import (
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/trivet-cri/trivet/internal/ident"
+	"github.com/trivet-cri/trivet/runtime/shim"
+)
+
+// sleeper is a process with arguments of a shim, stopped like one that hangs.
+func sleeper(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	cmd := exec.Command("/bin/sh", append([]string{"-c", "kill -STOP $$; sleep 1000", "shim"}, args...)...)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	return cmd
+}
+
+func TestKill(t *testing.T) {
+	t.Parallel()
+	id, other := ident.New(), ident.New()
+	hung := sleeper(t, "-namespace", "k8s.io", "-id", id, "-address", "/run/x.sock")
+	for _, args := range [][]string{
+		{"-namespace", "k8s.io", "-id", other}, {"-namespace", "k8s.io", "-id", id + "0"}, {"-id", id}, {"-namespace", id}, {"kill", id},
+	} {
+		spared := sleeper(t, args...)
+		t.Cleanup(func() {
+			if err := spared.Process.Signal(unix.Signal(0)); err != nil {
+				t.Errorf("%q was killed: %v", args, err)
+			}
+		})
+	}
+	if killed, err := shim.Kill(id); killed != 1 || err != nil {
+		t.Fatalf("killed %d, %v", killed, err)
+	}
+	if err := hung.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
+		t.Errorf("the shim ended with %v", err)
+	}
+	if killed, err := shim.Kill(id); killed != 0 || err != nil {
+		t.Errorf("once more: killed %d, %v", killed, err)
+	}
+	if _, err := shim.Kill("-id"); !errors.Is(err, errdefs.ErrInvalidArgument) {
+		t.Errorf("a bad id: %v", err)
+	}
+}
