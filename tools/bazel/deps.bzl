@@ -11,6 +11,12 @@ def go_dependencies():
         version = "v0.2.5",
     )
     go_repository(
+        name = "com_github_beorn7_perks",
+        importpath = "github.com/beorn7/perks",
+        sum = "h1:VlbKKnNfV8bJzeqoa4cOKqO6bYr3WgKZxO8Z16+hsOM=",
+        version = "v1.0.1",
+    )
+    go_repository(
         name = "com_github_cenkalti_backoff_v5",
         importpath = "github.com/cenkalti/backoff/v5",
         sum = "h1:ZN+IMa753KfX5hd8vVaMixjnqRZ3y8CuJKRKj1xcsSM=",
@@ -197,6 +203,12 @@ def go_dependencies():
         version = "v2.30.0",
     )
     go_repository(
+        name = "com_github_intel_goresctrl",
+        importpath = "github.com/intel/goresctrl",
+        sum = "h1:5fhKjNq4V5MYDFHa//6M6x0jP6Iq5EXwZc6/eYxdEtQ=",
+        version = "v0.13.0",
+    )
+    go_repository(
         name = "com_github_klauspost_compress",
         importpath = "github.com/klauspost/compress",
         sum = "h1:a3C1ke2ohxFymNlb2HWAHjDeKCI90scRskErZkR0ezA=",
@@ -251,6 +263,12 @@ def go_dependencies():
         version = "v0.2.1",
     )
     go_repository(
+        name = "com_github_munnerz_goautoneg",
+        importpath = "github.com/munnerz/goautoneg",
+        sum = "h1:C3w9PqII01/Oq1c1nUAm88MOHcQC9l5mIlSMApZMrHA=",
+        version = "v0.0.0-20191010083416-a7dc8b61c822",
+    )
+    go_repository(
         name = "com_github_opencontainers_go_digest",
         importpath = "github.com/opencontainers/go-digest",
         sum = "h1:apOUWs51W5PlhuyGyz9FCeeBIOUDA/6nW8Oi/yOhh5U=",
@@ -293,6 +311,30 @@ def go_dependencies():
         version = "v0.9.1",
     )
     go_repository(
+        name = "com_github_prometheus_client_golang",
+        importpath = "github.com/prometheus/client_golang",
+        sum = "h1:JnJkREXzWxUdCuPFpIWZiPispT9xVV59uiuyR2bPlnU=",
+        version = "v1.24.1",
+    )
+    go_repository(
+        name = "com_github_prometheus_client_model",
+        importpath = "github.com/prometheus/client_model",
+        sum = "h1:oBsgwpGs7iVziMvrGhE53c/GrLUsZdHnqNwqPLxwZyk=",
+        version = "v0.6.2",
+    )
+    go_repository(
+        name = "com_github_prometheus_common",
+        importpath = "github.com/prometheus/common",
+        sum = "h1:1HvjP4D5oL3t8RsPlwxA9onvvStjtIHYE5XuuwOi/PY=",
+        version = "v0.70.1",
+    )
+    go_repository(
+        name = "com_github_prometheus_procfs",
+        importpath = "github.com/prometheus/procfs",
+        sum = "h1:GljZCt+zSTS+NZq88cyQ1LjZ+RCHp3uVuabBWA5+OJI=",
+        version = "v0.21.1",
+    )
+    go_repository(
         name = "com_github_russross_blackfriday_v2",
         importpath = "github.com/russross/blackfriday/v2",
         sum = "h1:JIOH55/0cWyOuilr9/qlrm0BSXldqnqwMsf35Ld67mk=",
@@ -333,6 +375,12 @@ def go_dependencies():
         importpath = "gopkg.in/inf.v0",
         sum = "h1:73M5CoZyi3ZLMOyDlQh031Cx6N9NDJ2Vvfl76EDAgDc=",
         version = "v0.9.1",
+    )
+    go_repository(
+        name = "in_yaml_go_yaml_v2",
+        importpath = "go.yaml.in/yaml/v2",
+        sum = "h1:tuyd0P+2Ont/d6e2rl3be67goVK4R6deVxCUX5vyPaQ=",
+        version = "v2.4.4",
     )
     go_repository(
         name = "in_yaml_go_yaml_v3",
@@ -387,6 +435,12 @@ def go_dependencies():
         importpath = "sigs.k8s.io/json",
         sum = "h1:IpInykpT6ceI+QxKBbEflcR5EXP7sU1kvOlxwZh5txg=",
         version = "v0.0.0-20250730193827-2d320260d730",
+    )
+    go_repository(
+        name = "io_k8s_sigs_yaml",
+        importpath = "sigs.k8s.io/yaml",
+        sum = "h1:G8fkbMSAFqgEFgh4b1wmtzDnioxFCUgTZhlbj5P9QYs=",
+        version = "v1.6.0",
     )
     go_repository(
         name = "io_k8s_streaming",
@@ -530,6 +584,7 @@ def go_dependencies():
 # What each of them asks to be handed on with a program, for the release.
 NOTICES = {
     "@com_cyphar_go_pathrs//:notices": "cyphar.com/go-pathrs",
+    "@com_github_beorn7_perks//:notices": "github.com/beorn7/perks",
     "@com_github_cenkalti_backoff_v5//:notices": "github.com/cenkalti/backoff/v5",
     "@com_github_cespare_xxhash_v2//:notices": "github.com/cespare/xxhash/v2",
     "@com_github_checkpoint_restore_checkpointctl//:notices": "github.com/checkpoint-restore/checkpointctl",
@@ -561,6 +616,7 @@ NOTICES = {
     "@com_github_google_uuid//:notices": "github.com/google/uuid",
     "@com_github_gorilla_websocket//:notices": "github.com/gorilla/websocket",
     "@com_github_grpc_ecosystem_grpc_gateway_v2//:notices": "github.com/grpc-ecosystem/grpc-gateway/v2",
+    "@com_github_intel_goresctrl//:notices": "github.com/intel/goresctrl",
     "@com_github_klauspost_compress//:notices": "github.com/klauspost/compress",
     "@com_github_microsoft_go_winio//:notices": "github.com/Microsoft/go-winio",
     "@com_github_microsoft_hcsshim//:notices": "github.com/Microsoft/hcsshim",
@@ -570,6 +626,7 @@ NOTICES = {
     "@com_github_moby_sys_signal//:notices": "github.com/moby/sys/signal",
     "@com_github_moby_sys_user//:notices": "github.com/moby/sys/user",
     "@com_github_moby_sys_userns//:notices": "github.com/moby/sys/userns",
+    "@com_github_munnerz_goautoneg//:notices": "github.com/munnerz/goautoneg",
     "@com_github_opencontainers_go_digest//:notices": "github.com/opencontainers/go-digest",
     "@com_github_opencontainers_image_spec//:notices": "github.com/opencontainers/image-spec",
     "@com_github_opencontainers_runtime_spec//:notices": "github.com/opencontainers/runtime-spec",
@@ -577,6 +634,10 @@ NOTICES = {
     "@com_github_pelletier_go_toml_v2//:notices": "github.com/pelletier/go-toml/v2",
     "@com_github_petermattis_goid//:notices": "github.com/petermattis/goid",
     "@com_github_pkg_errors//:notices": "github.com/pkg/errors",
+    "@com_github_prometheus_client_golang//:notices": "github.com/prometheus/client_golang",
+    "@com_github_prometheus_client_model//:notices": "github.com/prometheus/client_model",
+    "@com_github_prometheus_common//:notices": "github.com/prometheus/common",
+    "@com_github_prometheus_procfs//:notices": "github.com/prometheus/procfs",
     "@com_github_russross_blackfriday_v2//:notices": "github.com/russross/blackfriday/v2",
     "@com_github_sasha_s_go_deadlock//:notices": "github.com/sasha-s/go-deadlock",
     "@com_github_sirupsen_logrus//:notices": "github.com/sirupsen/logrus",
@@ -584,6 +645,7 @@ NOTICES = {
     "@com_github_x448_float16//:notices": "github.com/x448/float16",
     "@com_github_xrash_smetrics//:notices": "github.com/xrash/smetrics",
     "@in_gopkg_inf_v0//:notices": "gopkg.in/inf.v0",
+    "@in_yaml_go_yaml_v2//:notices": "go.yaml.in/yaml/v2",
     "@in_yaml_go_yaml_v3//:notices": "go.yaml.in/yaml/v3",
     "@io_cncf_tags_container_device_interface//:notices": "tags.cncf.io/container-device-interface",
     "@io_cncf_tags_container_device_interface_specs_go//:notices": "tags.cncf.io/container-device-interface/specs-go",
@@ -593,6 +655,7 @@ NOTICES = {
     "@io_k8s_cri_streaming//:notices": "k8s.io/cri-streaming",
     "@io_k8s_klog_v2//:notices": "k8s.io/klog/v2",
     "@io_k8s_sigs_json//:notices": "sigs.k8s.io/json",
+    "@io_k8s_sigs_yaml//:notices": "sigs.k8s.io/yaml",
     "@io_k8s_streaming//:notices": "k8s.io/streaming",
     "@io_k8s_utils//:notices": "k8s.io/utils",
     "@io_opentelemetry_go_auto_sdk//:notices": "go.opentelemetry.io/auto/sdk",
