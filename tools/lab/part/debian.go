@@ -20,6 +20,7 @@ type packaged struct {
 var (
 	iptables = packaged{"iptables", "iptables"}
 	crun     = packaged{"crun", "crun"}
+	criu     = packaged{"criu", "criu"}
 )
 
 func (p packaged) Name() string { return p.id + " (Debian package)" }

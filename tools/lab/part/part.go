@@ -44,7 +44,7 @@ func ID(p Part) string {
 // Parts are all, those first that the others or most labs need.
 func Parts() []Part {
 	return []Part{
-		containerd, runc, cni, crictl, iptables, busybox, images{}, crun, critest, jaeger,
+		containerd, runc, cni, crictl, iptables, busybox, images{}, crun, criu, critest, jaeger,
 	}
 }
 

@@ -81,6 +81,7 @@ func New(t *testing.T) *Bench {
 		filepath.Join(bin, "dpkg-source"):                       fakeDpkgSource,
 		filepath.Join(bin, "make"):                              fakeMake,
 		filepath.Join(bin, "crun"):                              "#!/bin/sh\n",
+		filepath.Join(bin, "criu"):                              "#!/bin/sh\n",
 		filepath.Join(bin, "iptables"):                          "#!/bin/sh\n",
 		filepath.Join(b.Module, "pkg", "validate", "consts.go"): `const digest = "` + part.OriginalDigest + `"`,
 	} {

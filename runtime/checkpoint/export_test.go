@@ -1,0 +1,7 @@
+package checkpoint
+
+// For tests of the package.
+var (
+	ParsePod = parsePod
+	Renamed  = renamed
+)
