@@ -12,9 +12,11 @@ func TestCommandLine(t *testing.T) {
 	dir := t.TempDir()
 	good, bad := filepath.Join(dir, "good.toml"), filepath.Join(dir, "bad.toml")
 	here := filepath.Join(dir, "here.toml")
+	old, broken := filepath.Join(dir, "containerd.toml"), filepath.Join(dir, "broken.toml")
 	for path, text := range map[string]string{
 		good: "version = 1\n", bad: "version = 1\n[cni]\nattach_timeout = \"0s\"\nip_pref = \"both\"\n",
 		here: "state = \"" + dir + "\"\n",
+		old:  "version = 2\n", broken: "version = 2\nroot = \n",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -43,6 +45,13 @@ func TestCommandLine(t *testing.T) {
 		"config check -c " + good + " " + bad: {"", "both an argument and --config"},
 		"config check " + good + " " + bad:    {"", `unexpected argument "` + bad + `"`},
 		"config check " + dir + "/none":       {"", dir + "/none: no such file"},
+		"config migrate --help":               {"--release", ""},
+		"config migrate":                      {"", "name containerd's configuration file"},
+		"config migrate " + old:               {"# Made by trivet config migrate from \"" + old, ""},
+		"config migrate " + dir + "/none":     {"", dir + "/none: no such file"},
+		"config migrate --release 3 " + old:   {"", "release 3 is neither 1 nor 2"},
+		"config migrate " + broken:            {"", broken + ":2: "},
+		"config migrate " + old + " x":        {"", `unexpected argument "x"`},
 		"config default x":                    {"", `unexpected argument "x"`},
 		"confg":                               {"", `unknown command "confg"`},
 		"config chck":                         {"", `unknown command "chck"`},

@@ -31,6 +31,7 @@ func configuration() *cli.Command {
 				Flags:     []cli.Flag{configFlag()},
 				Action:    check,
 			}),
+			migrate(),
 		},
 	}
 }
