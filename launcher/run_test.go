@@ -29,6 +29,13 @@ func TestMembersStartInOrderAndStopInReverse(t *testing.T) {
 	if m := tr.member("runtime"); m.GetState() != "stopped" || m.GetPid() != 0 {
 		t.Errorf("runtime is %v while netsync is not ready", m)
 	}
+	// Nobody accepts on the CRI's socket yet, which must not hang the status.
+	shown, err := tr.command("status", "-c", tr.path).CombinedOutput()
+	ok(t, err)
+	if text := string(shown); !strings.Contains(text, "netsync   starting") ||
+		!strings.Contains(text, "OPERATIONS ARE NOT KNOWN: runtime does not answer on "+tr.config.CRISocket()) {
+		t.Errorf("status without runtime is\n%s", text)
+	}
 	ok(t, os.WriteFile(tr.config.State+"/go", nil, 0o600))
 	status := tr.awaitServing(1)
 	if status.GetGeneration() != 1 || status.GetRestarts() != 0 || len(status.GetHistory()) != 0 {

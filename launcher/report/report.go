@@ -12,6 +12,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/trivet-cri/trivet/launcher/activity"
 	launcherv1 "github.com/trivet-cri/trivet/proto/launcher/v1"
 )
 
@@ -27,7 +28,27 @@ type Report struct {
 	CRISocket     string    `json:"cri_socket"`
 	Members       []Member  `json:"members"` // in start order
 	History       []Restart `json:"history"` // oldest first
-	now           time.Time
+	// What runtime says of itself. RuntimeError is why it says nothing; then
+	// the rest is empty and Network null.
+	RuntimeError string            `json:"runtime_error"`
+	Operations   []Operation       `json:"operations"` // oldest first
+	Quarantine   []Quarantined     `json:"quarantine"`
+	Network      *activity.Network `json:"network"`
+	now          time.Time
+}
+
+// Operation is work under way in runtime.
+type Operation struct {
+	Operation  string  `json:"operation"`
+	Stage      string  `json:"stage"`
+	AgeSeconds float64 `json:"age_seconds"`
+}
+
+// Quarantined is a record that runtime cannot read.
+type Quarantined struct {
+	Kind   string `json:"kind"` // pods, containers or images
+	ID     string `json:"id"`
+	Reason string `json:"reason"`
 }
 
 // Member is one supervised process.
@@ -49,15 +70,17 @@ type Restart struct {
 	Reason     string    `json:"reason"`
 }
 
-// New returns the report of a status as seen at now.
-func New(status *launcherv1.StatusResponse, now time.Time) *Report {
+// New returns the report of a status as seen at now, with what runtime said
+// or, if asked is not nil, why it said nothing.
+func New(status *launcherv1.StatusResponse, runtime *activity.Activity, asked error, now time.Time) *Report {
 	r := &Report{
 		Generation: status.GetGeneration(), Version: status.GetVersion(), PID: status.GetPid(),
 		StartedAt: status.GetStartedAt().AsTime(), UptimeSeconds: age(status.GetStartedAt(), now).Seconds(),
 		Restarts: status.GetRestarts(), ConfigPath: status.GetConfigPath(), CRISocket: status.GetCriSocket(),
 		// Empty lists, not null, for those who loop over them.
-		Members: []Member{}, History: []Restart{}, now: now,
+		Members: []Member{}, History: []Restart{}, Operations: []Operation{}, Quarantine: []Quarantined{}, now: now,
 	}
+	r.add(runtime, asked)
 	for _, m := range status.GetMembers() {
 		member := Member{
 			Name: m.GetName(), State: m.GetState(), PID: m.GetPid(), Critical: m.GetCritical(),
@@ -74,6 +97,21 @@ func New(status *launcherv1.StatusResponse, now time.Time) *Report {
 		r.History = append(r.History, Restart{At: h.GetAt().AsTime(), Generation: h.GetGeneration(), Reason: h.GetReason()})
 	}
 	return r
+}
+
+// add puts in what runtime said.
+func (r *Report) add(runtime *activity.Activity, asked error) {
+	if asked != nil {
+		r.RuntimeError = asked.Error()
+		return
+	}
+	r.Network = &runtime.Network
+	for _, o := range runtime.Operations {
+		r.Operations = append(r.Operations, Operation{Operation: o.What, Stage: o.Stage, AgeSeconds: o.Age.Seconds()})
+	}
+	for _, q := range runtime.Quarantine {
+		r.Quarantine = append(r.Quarantine, Quarantined{Kind: q.Kind, ID: q.ID, Reason: q.Why})
+	}
 }
 
 func age(since *timestamppb.Timestamp, now time.Time) time.Duration {

@@ -1,6 +1,7 @@
 package report_test
 
 import (
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -10,6 +11,7 @@ import (
 
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/trivet-cri/trivet/launcher/activity"
 	"github.com/trivet-cri/trivet/launcher/report"
 	launcherv1 "github.com/trivet-cri/trivet/proto/launcher/v1"
 )
@@ -38,11 +40,27 @@ var statuses = map[string]*launcherv1.StatusResponse{
 	"empty": {},
 }
 
+// runtimes have what runtime says for the statuses above.
+var runtimes = map[string]*activity.Activity{
+	"restarted": {
+		Operations: []activity.Operation{
+			{What: "run pod ns/name", Stage: "namespaces, files and network", Age: 83 * time.Second},
+			{What: "create container web", Stage: "snapshot", Age: 40 * time.Millisecond},
+		},
+		Quarantine: []activity.Quarantined{{Kind: "pods", ID: "abc", Why: "read record:\n\tunexpected end"}},
+		Network:    activity.Network{Ready: true, Attachments: 12, Networks: []string{"cluster"}},
+	},
+}
+
 func TestReport(t *testing.T) {
 	t.Parallel()
 	for name, status := range statuses {
 		var table, object strings.Builder
-		r := report.New(status, now)
+		var asked error
+		if runtimes[name] == nil {
+			asked = errors.New("runtime does not answer on /run/x.sock")
+		}
+		r := report.New(status, runtimes[name], asked, now)
 		if err := r.WriteTable(&table); err != nil {
 			t.Fatal(err)
 		}

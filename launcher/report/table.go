@@ -24,6 +24,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 	row("launcher", fmt.Sprintf("pid %d", r.PID))
 	row("config", r.ConfigPath)
 	row("cri socket", r.CRISocket)
+	row("network", r.network())
 	section()
 	row("MEMBER", "STATE", "PID", "CRITICAL", "UPTIME", "RESTARTS", "LAST EXIT")
 	for _, m := range r.Members {
@@ -33,6 +34,7 @@ func (r *Report) WriteTable(w io.Writer) error {
 		}
 		row(m.Name, m.State, pid, yes(m.Critical), uptime, strconv.Itoa(int(m.Restarts)), orDash(m.LastExit))
 	}
+	r.runtime(section, row)
 	if len(r.History) > 0 {
 		section()
 		row("RESTARTED", "AGO", "GENERATION", "REASON")
@@ -46,6 +48,45 @@ func (r *Report) WriteTable(w io.Writer) error {
 	}
 	return nil
 }
+
+// runtime writes what runtime is at, or that it does not say.
+func (r *Report) runtime(section func(), row func(...string)) {
+	if r.RuntimeError != "" {
+		section()
+		row("OPERATIONS ARE NOT KNOWN: " + line(r.RuntimeError))
+	}
+	if len(r.Operations) > 0 {
+		section()
+		row("OPERATION", "STAGE", "AGE")
+	}
+	for _, o := range r.Operations {
+		row(line(o.Operation), line(o.Stage), short(seconds(o.AgeSeconds)))
+	}
+	if len(r.Quarantine) > 0 {
+		section()
+		row("QUARANTINED", "ID", "REASON")
+	}
+	for _, q := range r.Quarantine {
+		row(q.Kind, q.ID, line(q.Reason))
+	}
+}
+
+// network is netsync's state in one cell.
+func (r *Report) network() string {
+	n := r.Network
+	switch {
+	case n == nil:
+		return "-"
+	case !n.Ready:
+		return line("not ready, " + n.Reason + ": " + n.Message)
+	case n.ConfigError != "":
+		return line(fmt.Sprintf("ready with an older configuration, %d attachments: %s", n.Attachments, n.ConfigError))
+	}
+	return fmt.Sprintf("ready, %d attachments", n.Attachments)
+}
+
+// line makes a cell of a text of others, which may have several lines.
+func line(text string) string { return strings.Join(strings.Fields(text), " ") }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
