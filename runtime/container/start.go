@@ -27,7 +27,8 @@ const exitStartFailed = 128
 // Start runs a created container. A retry joins the start under way; one that
 // runs already is errdefs.ErrFailedPrecondition. A container whose start fails
 // has exited, with the OCI runtime's words as its message: it is never started
-// twice.
+// twice. Only one that fails with errdefs.ErrUnavailable before its process was
+// to start is still created, and can be started again.
 func (s *Service) Start(ctx context.Context, c *Container, p *pod.Pod) error {
 	what := "start container " + c.ID
 	_, err := operation.Do(ctx, s.operations, "start/"+c.ID, what, s.Config.CreateTimeout.Std(), func(ctx context.Context) (struct{}, error) {
@@ -68,6 +69,9 @@ func (s *Service) start(ctx context.Context, c *Container) error {
 		return err
 	}
 	pid, err := s.run(ctx, c, begun)
+	if err != nil && s.takenBack(ctx, c, err) {
+		return err
+	}
 	if err != nil {
 		record := s.exitRecord(c, exit{code: exitStartFailed, at: time.Now(), reason: "StartError", message: err.Error()})
 		// Until it is recorded, the mark without a task tells a restarted process
@@ -87,6 +91,18 @@ func (s *Service) start(ctx context.Context, c *Container) error {
 	})
 	s.logger(c).InfoContext(ctx, "container runs", "pid", pid)
 	return nil
+}
+
+// takenBack tells whether a failed start leaves the container as created, for
+// a retry: a member or containerd went away, and nothing of it has run. The mark
+// stays, with which a restarted process comes to the same end.
+func (s *Service) takenBack(ctx context.Context, c *Container, err error) bool {
+	if how, ok := s.marks.get(c.ID); !errdefs.IsUnavailable(err) || !ok || how.Step != creating {
+		return false
+	}
+	c.unsure, c.clean = true, false // whoever went away may have done it
+	s.logger(c).WarnContext(ctx, "start is taken back, nothing of it has run", "error", err)
+	return true
 }
 
 // run opens the streams and runs the task. On failure nothing of either is

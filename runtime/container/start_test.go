@@ -3,9 +3,11 @@ package container_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +73,96 @@ func TestStartFails(t *testing.T) {
 		}
 		n.leaves(t)
 	})
+}
+
+// TestStartIsTakenBack: a start that fails because a member or containerd went
+// away before its process was to start can be tried again, by this process and
+// by the next; nothing is started twice, and the removal clears all.
+func TestStartIsTakenBack(t *testing.T) {
+	t.Parallel()
+	eachFailure(t, []string{"Streams.Open", "Tasks.Create"}, func(t *testing.T, step string, when podtest.When) {
+		for name, then := range map[string]func(t *testing.T, n *node, c *container.Container){
+			"retried": func(t *testing.T, n *node, c *container.Container) {
+				startsOnce(t, n, c)
+			},
+			"retried after a restart": func(t *testing.T, n *node, c *container.Container) {
+				c = n.restart(t, c)
+				if c.State().Phase != created {
+					t.Errorf("state after a restart %+v", c.State())
+				}
+				startsOnce(t, n, c)
+			},
+			"removed": func(t *testing.T, n *node, c *container.Container) {
+				if err := n.Process.Containers.Remove(t.Context(), c); err != nil {
+					t.Fatal(err)
+				}
+				n.leaves(t)
+			},
+		} {
+			// What undoes it fails as well when the member is away.
+			for _, undone := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s, undone %t", name, undone), func(t *testing.T) {
+					t.Parallel()
+					n := newNode(t)
+					c := n.create(t, "server")
+					n.away(step, when)
+					if !undone {
+						n.Fail("Streams.Close", podtest.Before, 1)
+						if step == "Tasks.Create" {
+							n.Fail("Tasks.Delete", podtest.Before, 1)
+						}
+					}
+					if err := n.Process.Containers.Start(t.Context(), c, n.pod); !errdefs.IsUnavailable(err) {
+						t.Fatalf("the error is %v", err)
+					}
+					if state := c.State(); state.Phase != created || !state.StartedAt.IsZero() {
+						t.Errorf("state %+v", state)
+					}
+					then(t, n, c)
+				})
+			}
+		}
+	})
+}
+
+// TestUnavailableStart: once the process was to start, nobody knows whether
+// it has run, so that it is not started again.
+func TestUnavailableStart(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	c := n.create(t, "server")
+	n.away("Tasks.Start", podtest.Before)
+	if err := n.Process.Containers.Start(t.Context(), c, n.pod); !errdefs.IsUnavailable(err) {
+		t.Fatalf("the error is %v", err)
+	}
+	ended(t, c, 128, "StartError")
+}
+
+// away makes the next call of that name fail as one whose server went away.
+func (n *node) away(call string, when podtest.When) {
+	var once atomic.Bool
+	n.On(call, when, func(context.Context) error {
+		if once.Swap(true) {
+			return nil
+		}
+		return fmt.Errorf("the connection is closed: %w", errdefs.ErrUnavailable)
+	})
+}
+
+// startsOnce starts a container whose start was taken back, and ends it.
+func startsOnce(t *testing.T, n *node, c *container.Container) {
+	t.Helper()
+	if err := n.Process.Containers.Start(t.Context(), c, n.pod); err != nil {
+		t.Fatal(err)
+	}
+	if started := n.Called("Tasks.Start"); started != 1 || !c.Running() {
+		t.Errorf("%d starts, state %+v", started, c.State())
+	}
+	n.leaves(t, "container", "snapshot", "volumes", "mark", "task", "streams")
+	if err := n.Process.Containers.Remove(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	n.leaves(t)
 }
 
 // TestStartIsNotUndone: what a failed start could not take back, the removal
