@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
@@ -57,7 +58,8 @@ func (s *Service) start(ctx context.Context, c *Container) error {
 		return fmt.Errorf("container %s is not in state created but %s: %w", c.ID, state.Phase, errdefs.ErrFailedPrecondition)
 	}
 	begun := time.Now()
-	if c.unsure {
+	resumed := c.unsure
+	if resumed {
 		// An earlier start was cut short before its process was started.
 		if err := s.destroyTask(ctx, c.ID); err != nil {
 			return err
@@ -68,7 +70,7 @@ func (s *Service) start(ctx context.Context, c *Container) error {
 	if err := s.marks.set(c.ID, mark{Begun: begun, Step: creating}); err != nil {
 		return err
 	}
-	pid, err := s.run(ctx, c, begun)
+	pid, err := s.run(ctx, c, begun, resumed)
 	if err != nil && s.takenBack(ctx, c, err) {
 		return err
 	}
@@ -106,8 +108,8 @@ func (s *Service) takenBack(ctx context.Context, c *Container, err error) bool {
 }
 
 // run opens the streams and runs the task. On failure nothing of either is
-// left.
-func (s *Service) run(ctx context.Context, c *Container, begun time.Time) (pid int, err error) {
+// left. resumed says that an earlier start was cut short.
+func (s *Service) run(ctx context.Context, c *Container, begun time.Time, resumed bool) (pid int, err error) {
 	var made undo.Stack
 	defer func() {
 		if err == nil {
@@ -135,7 +137,7 @@ func (s *Service) run(ctx context.Context, c *Container, begun time.Time) (pid i
 	operation.Stage(ctx, "create task")
 	made.Add("task", func(ctx context.Context) error { return s.destroyTask(ctx, c.ID) })
 	err = telemetry.Span(ctx, "task.create", func(ctx context.Context) error {
-		return s.createTask(ctx, c, rootfs, io)
+		return s.insistOnTask(ctx, c, rootfs, io, resumed)
 	})
 	if err != nil {
 		return 0, err
@@ -153,6 +155,28 @@ func (s *Service) run(ctx context.Context, c *Container, begun time.Time) (pid i
 	}
 	made.Release()
 	return pid, nil
+}
+
+// insistOnTask makes the task. containerd may still be making that of an earlier
+// start, whose caller it has lost: it is not there yet to be destroyed, but its
+// directory is.
+func (s *Service) insistOnTask(ctx context.Context, c *Container, rootfs []mount.Mount, io engine.TaskIO, resumed bool) error {
+	deadline := time.Now().Add(s.Config.StopTimeout.Std())
+	for {
+		err := s.createTask(ctx, c, rootfs, io)
+		inTheWay := errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "file exists")
+		if !resumed || !inTheWay || time.Now().After(deadline) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(startLook):
+		}
+		if err := s.destroyTask(ctx, c.ID); err != nil {
+			return err
+		}
+	}
 }
 
 func (s *Service) openIO(ctx context.Context, c *Container) (engine.TaskIO, error) {

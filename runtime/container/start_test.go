@@ -125,6 +125,40 @@ func TestStartIsTakenBack(t *testing.T) {
 	})
 }
 
+// TestEarlierStartIsInTheWay: containerd is still making the task of a start
+// that was cut short. Of a first start such an error is one.
+func TestEarlierStartIsInTheWay(t *testing.T) {
+	t.Parallel()
+	for _, resumed := range []bool{true, false} {
+		t.Run(fmt.Sprintf("resumed %t", resumed), func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t)
+			c := n.create(t, "server")
+			if resumed {
+				n.away("Tasks.Create", podtest.Before)
+				if err := n.Process.Containers.Start(t.Context(), c, n.pod); !errdefs.IsUnavailable(err) {
+					t.Fatalf("the error is %v", err)
+				}
+			}
+			var times atomic.Int32
+			n.On("Tasks.Create", podtest.Before, func(context.Context) error {
+				if times.Add(1) > 3 {
+					return nil
+				}
+				return errors.New("mkdir /run/bundle: file exists")
+			})
+			if resumed {
+				startsOnce(t, n, c)
+				return
+			}
+			if err := n.Process.Containers.Start(t.Context(), c, n.pod); err == nil {
+				t.Error("it was started")
+			}
+			ended(t, c, 128, "StartError")
+		})
+	}
+}
+
 // TestUnavailableStart: once the process was to start, nobody knows whether
 // it has run, so that it is not started again.
 func TestUnavailableStart(t *testing.T) {
