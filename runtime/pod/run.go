@@ -91,7 +91,7 @@ func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 	m := cfg.GetMetadata()
 	telemetry.Pod(ctx, p.ID, m.GetNamespace(), m.GetName(), m.GetUid())
 
-	operation.Stage(ctx, "namespaces, files and network")
+	operation.Stage(ctx, "namespaces and files")
 	// The undo of each comes before the step: what is half done is undone too.
 	made.Add("namespaces", func(ctx context.Context) error { return s.Pins.Remove(ctx, p.ID) })
 	made.Add("files", func(ctx context.Context) error { return s.Files.Remove(ctx, p.ID) })
@@ -161,6 +161,7 @@ func (s *Service) connect(ctx context.Context, p *Pod) error {
 	if hostNetwork(p.Config) {
 		return nil
 	}
+	operation.Stage(ctx, "network")
 	attachment, err := s.Network.Attach(ctx, p.ID, p.Config, p.Namespaces.Network, p.Handler.CNIConfDir)
 	if err != nil {
 		return err
