@@ -51,7 +51,7 @@ func TestBuildAllOnceThenFind(t *testing.T) {
 	for id, programs := range map[string][]string{
 		"containerd": {"containerd", "ctr", "containerd-shim-runc-v2"}, "runc": {"runc"}, "crictl": {"crictl"},
 		"cni":     {"bridge", "loopback", "ptp", "host-device", "macvlan", "host-local", "static", "portmap", "bandwidth", "firewall", "tuning"},
-		"critest": {"critest"}, "jaeger": {"all-in-one"}, "busybox": {"busybox"}, "images": {"index.json", "oci-layout"},
+		"critest": {"critest", "ginkgo"}, "jaeger": {"all-in-one"}, "busybox": {"busybox"}, "images": {"index.json", "oci-layout"},
 	} {
 		for _, program := range programs {
 			if _, err := os.Stat(filepath.Join(find(t, b.Store, id), program)); err != nil {
@@ -94,7 +94,7 @@ func TestCritestIsBuiltFromAPatchedCopy(t *testing.T) {
 	if !strings.Contains(b.Calls(), "go test -c") || !strings.Contains(b.Calls(), "-modfile") {
 		t.Errorf("calls are\n%s", b.Calls())
 	}
-	if entries, _ := os.ReadDir(find(t, b.Store, "critest")); len(entries) != 1 {
+	if entries, _ := os.ReadDir(find(t, b.Store, "critest")); len(entries) != 2 { // ginkgo is the other
 		t.Errorf("beside critest there is %v", entries)
 	}
 	// Another text in the module is an error, not a critest that fails later.

@@ -50,10 +50,14 @@ var crictl = compiled{
 }
 
 // critest pulls one image by the digest of the original bytes. It is built
-// with the digest of ours in that place.
+// with the digest of ours in that place. To run in parallel it needs the
+// command of ginkgo, in the version of ginkgo that it is built with.
 var critest = compiled{
 	ID: "critest", Version: "v1.36.0",
-	Steps:  []step{{Packages: []string{criTools + "/cmd/critest"}, LDFlags: criToolsFlags, Test: "critest"}},
+	Steps: []step{
+		{Packages: []string{criTools + "/cmd/critest"}, LDFlags: criToolsFlags, Test: "critest"},
+		{Packages: []string{"github.com/onsi/ginkgo/v2/ginkgo"}, LDFlags: "-s -w"},
+	},
 	Module: criTools,
 	Patch: func() (Patch, error) {
 		digest, err := image.PulledByDigest()
