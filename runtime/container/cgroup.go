@@ -10,44 +10,23 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/trivet-cri/trivet/runtime/cgroup"
 )
 
-// cgroupMount is where cgroups are; on version 1 with a directory for each
-// controller.
-const cgroupMount = "/sys/fs/cgroup"
-
 // cgroupDir is the directory of a container's cgroup, or false: version 2, or
-// else a controller of version 1. What systemd names is searched below
-// the slice that the OCI path gives.
+// else a controller of version 1.
 func cgroupDir(cgroupsPath, controller string) (string, bool) {
 	if cgroupsPath == "" {
 		return "", false
 	}
-	relative := cgroupsPath
-	if slice, scope, ok := strings.Cut(cgroupsPath, ":"); ok {
-		relative = filepath.Join(expandSlice(slice), strings.Replace(scope, ":", "-", 1)+".scope")
-	}
-	for _, dir := range []string{filepath.Join(cgroupMount, controller, relative), filepath.Join(cgroupMount, relative)} {
+	relative := cgroup.Path(cgroupsPath)
+	for _, dir := range []string{filepath.Join(cgroup.Mount, controller, relative), filepath.Join(cgroup.Mount, relative)} {
 		if _, err := os.Stat(filepath.Join(dir, "cgroup.procs")); err == nil {
 			return dir, true
 		}
 	}
 	return "", false
-}
-
-// expandSlice is the path of a slice: a-b.slice is in a.slice.
-func expandSlice(slice string) string {
-	stem := strings.TrimSuffix(slice, ".slice")
-	if stem == "-" {
-		return "" // the root slice
-	}
-	path, prefix := "", ""
-	for _, part := range strings.Split(stem, "-") {
-		prefix += part
-		path = filepath.Join(path, prefix+".slice")
-		prefix += "-"
-	}
-	return path
 }
 
 // oomKilled reads the kernel's own count, for the event may come after the

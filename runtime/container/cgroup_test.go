@@ -136,22 +136,6 @@ func TestOOMIsCounted(t *testing.T) {
 	ended(t, c, 137, "OOMKilled")
 }
 
-func TestExpandSlice(t *testing.T) {
-	t.Parallel()
-	for slice, want := range map[string]string{
-		"system.slice":             "system.slice",
-		"kubepods-burstable.slice": "kubepods.slice/kubepods-burstable.slice",
-		"a-b-c.slice":              "a.slice/a-b.slice/a-b-c.slice",
-		"kubepods-pod1_2.slice":    "kubepods.slice/kubepods-pod1_2.slice",
-		"-.slice":                  "",
-		"machine-a.b\\x2d.slice":   "machine.slice/machine-a.b\\x2d.slice",
-	} {
-		if got := container.ExpandSlice(slice); got != want {
-			t.Errorf("%s: %q, want %q", slice, got, want)
-		}
-	}
-}
-
 func TestCountOf(t *testing.T) {
 	t.Parallel()
 	v1 := "oom_kill_disable 0\nunder_oom 0\noom_kill 2\n"
