@@ -31,6 +31,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/podcheckpoint"
 	"github.com/trivet-cri/trivet/runtime/podfiles"
 	"github.com/trivet-cri/trivet/runtime/spec"
+	"github.com/trivet-cri/trivet/runtime/stats"
 )
 
 func main() {
@@ -175,6 +176,10 @@ func build(env member.Env, o *others) (*nouns, error) {
 		cri.NewContainers(pods, containers, o.containerd),
 		cri.NewStreaming(pods, containers, o.streamer),
 		cri.NewCheckpoints(containers, checkpoints),
+		cri.NewStats(cri.StatsDeps{
+			Pods: pods, Containers: containers, Systemd: cfg.SystemdCgroup(), Cgroups: stats.NewCgroups(o.machine.Host.CgroupV2),
+			Networks: stats.Namespaces{}, Layers: images, Log: log,
+		}),
 		cri.NewImages(images, cfg.Runtime.Handlers))
 	begun := time.Now() // views of this process come later
 	return &nouns{

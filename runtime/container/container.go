@@ -30,6 +30,8 @@ import (
 	"github.com/trivet-cri/trivet/internal/config"
 	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/runtime/cgroup"
+	"github.com/trivet-cri/trivet/runtime/stats"
 )
 
 // Container is one container. Its exported fields never change.
@@ -44,6 +46,8 @@ type Container struct {
 	// Streams identifies it to the streamer.
 	Streams *streamerv1.Container
 	User    specs.User // as whom it runs
+	// Cores turns readings of its CPU time into a rate.
+	Cores stats.Meter
 
 	key         string // of its metadata, in its pod
 	snapshotter string
@@ -92,6 +96,12 @@ func (s State) Shown() runtimeapi.ContainerState {
 
 // State is the container's state as it is now.
 func (c *Container) State() State { return *c.state.Load() }
+
+// Cgroup is the container's, below the mount of a hierarchy.
+func (c *Container) Cgroup() string { return cgroup.Path(c.cgroupsPath) }
+
+// Snapshot names what the container has written: a key of a snapshotter.
+func (c *Container) Snapshot() (snapshotter, key string) { return c.snapshotter, c.ID }
 
 // Running tells whether it runs, as far as is known.
 func (c *Container) Running() bool {

@@ -198,7 +198,7 @@ func TestRegister(t *testing.T) {
 	s := newServer(t)
 	n, _ := newNode()
 	all := make(registrar)
-	cri.Register(all, n, s.sandboxes, s.containers, s.streaming, s.checkpoints, nil)
+	cri.Register(all, n, s.sandboxes, s.containers, s.streaming, s.checkpoints, nil, nil)
 	service, ok := all["runtime.v1.RuntimeService"].(runtimeapi.RuntimeServiceServer)
 	if _, images := all["runtime.v1.ImageService"].(runtimeapi.ImageServiceServer); !ok || !images {
 		t.Fatalf("registered %v", all)

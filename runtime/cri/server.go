@@ -20,6 +20,7 @@ type Server struct {
 	*Containers
 	*Streaming
 	*Checkpoints
+	*Stats
 	rest
 }
 
@@ -39,7 +40,9 @@ type restOfImages struct {
 }
 
 // Register adds both services of the CRI to a gRPC server.
-func Register(server grpc.ServiceRegistrar, node *Node, sandboxes *Sandboxes, containers *Containers, streaming *Streaming, checkpoints *Checkpoints, images *Images) {
-	runtimeapi.RegisterRuntimeServiceServer(server, &Server{Node: node, Sandboxes: sandboxes, Containers: containers, Streaming: streaming, Checkpoints: checkpoints})
+func Register(server grpc.ServiceRegistrar, node *Node, sandboxes *Sandboxes, containers *Containers, streaming *Streaming, checkpoints *Checkpoints, stats *Stats, images *Images) {
+	runtimeapi.RegisterRuntimeServiceServer(server, &Server{
+		Node: node, Sandboxes: sandboxes, Containers: containers, Streaming: streaming, Checkpoints: checkpoints, Stats: stats,
+	})
 	runtimeapi.RegisterImageServiceServer(server, &imageServer{Images: images})
 }

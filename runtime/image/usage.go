@@ -60,6 +60,13 @@ func (s *Service) SnapshotUsage(snapshotter, key string) (SnapshotUsage, bool) {
 	return found.SnapshotUsage, ok
 }
 
+// Mountpoint is a directory on the file system of a snapshotter, empty before
+// its first measurement.
+func (s *Service) Mountpoint(snapshotter string) string {
+	fs, _ := s.usage.current.Load().of(snapshotter)
+	return fs.Mountpoint
+}
+
 type snapshotKey struct{ snapshotter, key string }
 
 type snapshotUsage struct {

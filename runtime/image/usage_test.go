@@ -23,6 +23,9 @@ func TestUsage(t *testing.T) {
 		if _, err := service.FsInfo(t.Context()); !errdefs.IsUnavailable(err) || time.Since(begin) > 6*time.Second {
 			t.Errorf("before the first measurement, after %s: %v", time.Since(begin), err)
 		}
+		if got := service.Mountpoint("overlayfs"); got != "" {
+			t.Errorf("before the first measurement the mount point is %q", got)
+		}
 		if _, err := service.Pull(t.Context(), app, nil, nil, ""); err != nil {
 			t.Fatal(err)
 		}
@@ -38,6 +41,9 @@ func TestUsage(t *testing.T) {
 		}
 		if fs := systems[1]; fs.Bytes != 0 || fs.Time.IsZero() {
 			t.Errorf("native: %+v", fs)
+		}
+		if a, b := service.Mountpoint("native"), service.Mountpoint("zfs"); a != "/var/lib/fake/native" || b != "" {
+			t.Errorf("mount points are %q and %q", a, b)
 		}
 		time.Sleep(31 * time.Second)
 		synctest.Wait()

@@ -30,6 +30,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/config"
 	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
 	"github.com/trivet-cri/trivet/runtime/spec"
+	"github.com/trivet-cri/trivet/runtime/stats"
 )
 
 // Pod is one pod sandbox. Its exported fields never change.
@@ -42,6 +43,7 @@ type Pod struct {
 	Namespaces  spec.Namespaces // PID is not in it: see State
 	Files       spec.Files
 	SELinux     spec.SELinux
+	Cores       stats.Meter // turns readings of its CPU time into a rate
 
 	key    string // of its metadata
 	record *recordv1.Pod

@@ -1,0 +1,9 @@
+package stats
+
+// The parsers, for tests.
+var (
+	ParsePressure   = pressure
+	ParseInterfaces = interfaces
+	ParseLimit      = limit
+	ParseTable      = table
+)
