@@ -67,6 +67,18 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// TestSkipped: a test may be skipped for want of AppArmor, and of nothing else.
+func TestSkipped(t *testing.T) {
+	t.Parallel()
+	wrong := verdict.Expected{}.Judge([]verdict.Result{
+		{Name: "[k8s.io] AppArmor denies", State: verdict.Skipped, Message: "AppArmor is not there"},
+		{Name: "[k8s.io] seccomp denies", State: verdict.Skipped, Message: "seccomp is not there"},
+	})
+	if len(wrong) != 1 || !strings.HasPrefix(wrong[0], "skipped: [k8s.io] seccomp denies") {
+		t.Errorf("wrong is %q", wrong)
+	}
+}
+
 func TestTwiceIsAnError(t *testing.T) {
 	t.Parallel()
 	if _, err := verdict.ReadExpected([]byte("a\nb\na\n")); err == nil || !strings.Contains(err.Error(), "line 3") {
