@@ -206,8 +206,8 @@ func TestUnreachableCollectorCostsNothing(t *testing.T) {
 	defer func() { _ = silent.Close() }()
 	for name, endpoint := range map[string]string{"refused": "127.0.0.1:1", "silent": silent.Addr().String()} {
 		t.Run(name, func(t *testing.T) {
-			var out lockedBuffer
-			if _, err := telemetry.Logger(&out, config.Log{Level: "info"}, "trivet-test"); err != nil {
+			out := &lockedBuffer{written: make(chan struct{})}
+			if _, err := telemetry.Logger(out, config.Log{Level: "info"}, "trivet-test"); err != nil {
 				t.Fatal(err)
 			}
 			begin := time.Now()
@@ -222,6 +222,12 @@ func TestUnreachableCollectorCostsNothing(t *testing.T) {
 				t.Errorf("the end took %s", took)
 			}
 			otel.Handle(errors.New("again"))
+			// The one who complains may be a goroutine of the library's that has
+			// not come to write yet.
+			select {
+			case <-out.written:
+			case <-time.After(10 * time.Second):
+			}
 			if lines := strings.Count(out.String(), "\n"); lines != 1 || !strings.Contains(out.String(), "traces are not exported") {
 				t.Errorf("log has %d lines:\n%s", lines, out.String())
 			}
@@ -231,13 +237,17 @@ func TestUnreachableCollectorCostsNothing(t *testing.T) {
 
 // lockedBuffer is a log that the library's goroutines may still write to.
 type lockedBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu      sync.Mutex
+	text    bytes.Buffer
+	written chan struct{} // closed with the first line; may be nil
 }
 
 func (b *lockedBuffer) Write(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.written != nil && b.text.Len() == 0 {
+		close(b.written)
+	}
 	return b.text.Write(p)
 }
 
