@@ -91,18 +91,10 @@ func setOptions(config []byte, on, off []string) []byte {
 // tree. The machine's lists of packages stay as they are: the lists of source
 // packages are fetched into dir, from where the machine has its packages.
 func debianSource(ctx context.Context, s Store, dir, name string) (string, error) {
-	parts, lists := filepath.Join(dir, "sources"), filepath.Join(dir, "lists")
-	for _, sub := range []string{parts, filepath.Join(lists, "partial")} {
-		if err := os.MkdirAll(sub, 0o755); err != nil {
-			return "", err
-		}
-	}
-	if err := sourceLists("/etc/apt", parts); err != nil {
+	options, updated, err := sourceOptions(ctx, s, dir, func(text []byte) []byte { return text })
+	if err != nil {
 		return "", err
 	}
-	options := []string{"-o", "Dir::Etc::sourcelist=/dev/null", "-o", "Dir::Etc::sourceparts=" + parts, "-o", "Dir::State::lists=" + lists}
-	// One list that cannot be had does not matter if the package can.
-	updated := apt(ctx, s, dir, append(options, "update")...)
 	if err := apt(ctx, s, dir, append(options, "source", "--download-only", name)...); err != nil {
 		return "", fmt.Errorf("fetch Debian's source of %s: %w", name, errors.Join(err, updated))
 	}
@@ -115,9 +107,27 @@ func debianSource(ctx context.Context, s Store, dir, name string) (string, error
 	return tree, watched(ctx, s, exec.CommandContext(ctx, "dpkg-source", "--no-check", "-x", descriptions[0], tree))
 }
 
+// sourceOptions fetches the lists of source packages into dir and returns the
+// options that make apt use them. change is made to the machine's sources. One
+// list that cannot be had does not matter if the package can: that error is
+// updated.
+func sourceOptions(ctx context.Context, s Store, dir string, change func([]byte) []byte) (options []string, updated, err error) {
+	parts, lists := filepath.Join(dir, "sources"), filepath.Join(dir, "lists")
+	for _, sub := range []string{parts, filepath.Join(lists, "partial")} {
+		if err := os.MkdirAll(sub, 0o755); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := sourceLists("/etc/apt", parts, change); err != nil {
+		return nil, nil, err
+	}
+	options = []string{"-o", "Dir::Etc::sourcelist=/dev/null", "-o", "Dir::Etc::sourceparts=" + parts, "-o", "Dir::State::lists=" + lists}
+	return options, apt(ctx, s, dir, append(options, "update")...), nil
+}
+
 // sourceLists writes into dir where source packages are, given where apt is
 // configured to find packages.
-func sourceLists(etc, dir string) error {
+func sourceLists(etc, dir string, change func([]byte) []byte) error {
 	var files []string
 	for _, pattern := range []string{"sources.list", "sources.list.d/*.list", "sources.list.d/*.sources"} {
 		found, err := filepath.Glob(filepath.Join(etc, pattern))
@@ -132,7 +142,7 @@ func sourceLists(etc, dir string) error {
 			return fmt.Errorf("read apt's sources: %w", err)
 		}
 		text = bytes.TrimPrefix(text, []byte("\ufeff"))
-		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), sourcesOf(text), 0o644); err != nil {
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(file)), change(sourcesOf(text)), 0o644); err != nil {
 			return err
 		}
 	}

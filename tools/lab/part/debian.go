@@ -19,7 +19,6 @@ type packaged struct {
 
 var (
 	iptables = packaged{"iptables", "iptables"}
-	crun     = packaged{"crun", "crun"}
 	criu     = packaged{"criu", "criu"}
 )
 

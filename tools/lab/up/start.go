@@ -95,7 +95,7 @@ func (l *lab) find(id string) (string, error) {
 
 // linkParts makes the directories with programs: links, all in one place.
 func (l *lab) linkParts() error {
-	programs := []string{"containerd", "runc", "crictl", "critest"}
+	programs := []string{"containerd", "runc", "crun", "crictl", "critest"}
 	if l.Jaeger {
 		programs = append(programs, "jaeger")
 	}
@@ -112,10 +112,6 @@ func (l *lab) linkParts() error {
 			return err
 		}
 	}
-	crun, err := l.find("crun")
-	if err != nil {
-		return err
-	}
 	if _, err := l.find("iptables"); err != nil {
 		return err
 	}
@@ -123,7 +119,7 @@ func (l *lab) linkParts() error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(os.Symlink(crun, l.path(binDir, "crun")), linkAll(plugins, l.path(cniDir, "bin")))
+	return linkAll(plugins, l.path(cniDir, "bin"))
 }
 
 // linkAll links the programs in a part's directory into another one.

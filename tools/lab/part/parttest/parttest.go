@@ -46,7 +46,11 @@ done
 
 const fakeApt = `#!/bin/sh
 echo "apt-get $*" >> "$CALLS"
-case "$*" in *source*) touch busybox_1.dsc;; esac
+if [ -n "$FAIL_APT" ]; then echo "no such archive" >&2; exit 1; fi
+case "$*" in
+  *--tar-only*) mkdir crun-1 && printf '#!/bin/sh\n' > crun-1/configure && chmod +x crun-1/configure && tar -czf crun_1.orig.tar.gz crun-1;;
+  *source*) touch busybox_1.dsc;;
+esac
 `
 
 const fakeDpkgSource = `#!/bin/sh
@@ -57,7 +61,7 @@ printf 'CONFIG_STATIC=y\n# CONFIG_PGREP is not set\nCONFIG_FEATURE_SH_STANDALONE
 
 // make keeps the configuration inside the program, where a test can read it.
 const fakeMake = `#!/bin/sh
-case "$*" in *busybox) (printf '#!/bin/sh\necho busybox; echo sh; echo ls; exit\n'; cat .config) > busybox; chmod +x busybox;; esac
+case "$*" in *busybox) (printf '#!/bin/sh\necho busybox; echo sh; echo ls; exit\n'; cat .config) > busybox; chmod +x busybox;; *static*) touch crun;; esac
 `
 
 // Bench is a store with an empty cache on which everything can be built.
