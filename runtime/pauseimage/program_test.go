@@ -5,7 +5,6 @@ import (
 	"debug/elf"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -143,29 +142,34 @@ func TestGoesOn(t *testing.T) {
 func TestReaps(t *testing.T) {
 	t.Parallel()
 	pause := start(t)
+	const killed = "read line; kill -9 $$"
 	for name, script := range map[string]string{
 		// The orphan outlives its parent.
 		"adopted alive": "(read line; echo $line) <&3 & exit 0",
-		// It is a zombie when its parent, which does not wait, is killed.
-		"adopted dead": "sh -c 'echo last; exit 7' & exec 1>&-; exec sh -c 'read line; kill -9 $$' <&3",
+		// It is a zombie when its parent, which does not wait, is killed. It
+		// must not end before the parent is a shell that knows of no child: the
+		// first one would reap it.
+		"adopted dead": "(read line) <&4 & exec sh -c '" + killed + "' <&3",
 	} {
 		input, feed, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
 		}
-		output, print, err := os.Pipe()
+		held, release, err := os.Pipe()
 		if err != nil {
 			t.Fatal(err)
 		}
 		parent := exec.CommandContext(t.Context(), "sh", "-c", script)
-		parent.Stdout, parent.ExtraFiles = print, []*os.File{input}
+		parent.ExtraFiles = []*os.File{input, held}
 		beside(t, pause, parent)
-		if err := errors.Join(print.Close(), input.Close()); err != nil {
+		if err := errors.Join(held.Close(), input.Close()); err != nil {
 			t.Fatal(err)
 		}
 		if name == "adopted dead" {
-			// The end of the output means that the child is at its end.
-			if _, err := io.ReadAll(output); err != nil {
+			until(t, "the parent is another shell", func() bool {
+				return read(t, parent, "cmdline") == "sh\x00-c\x00"+killed+"\x00"
+			})
+			if err := release.Close(); err != nil {
 				t.Fatal(err)
 			}
 			until(t, "the child is a zombie", func() bool {
@@ -184,7 +188,7 @@ func TestReaps(t *testing.T) {
 			_ = parent.Wait() // killed
 		}
 		until(t, name+": no child is left", func() bool { return len(children(t, pause.Process.Pid)) == 0 })
-		_ = output.Close()
+		_ = release.Close()
 	}
 }
 
@@ -208,6 +212,14 @@ func beside(t *testing.T, pause, command *exec.Cmd) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The namespace, and with it the program, does not end before this has been
+	// waited for.
+	t.Cleanup(func() {
+		if command.ProcessState == nil {
+			_ = command.Process.Kill()
+			_ = command.Wait()
+		}
+	})
 }
 
 // children are the states of a process's children.
