@@ -17,8 +17,8 @@ const (
 	utsMagic   = 0x54473203
 	utsHead    = 12
 	// hostnameField is the number of nodename in CRIU's message UtsnsEntry.
-	hostnameField protowire.Number = 1
-	maxUTS                         = 4096
+	hostnameField = protowire.Number(1)
+	maxUTS        = 4096
 )
 
 // SetHostname replaces the host name in an unpacked checkpoint. The restored

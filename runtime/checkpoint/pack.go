@@ -110,7 +110,7 @@ func add(ctx context.Context, archive *tar.Writer, dir, name string) error {
 
 // untilDone is a reader that ends with its context.
 type untilDone struct {
-	ctx context.Context //nolint:containedctx // the reader lives within one call
+	ctx context.Context
 	r   io.Reader
 }
 

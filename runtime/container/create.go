@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"path/filepath"
 
@@ -97,7 +96,7 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, restored.drop()) }()
+	defer restored.end(&err)
 	c, err := s.blank(p, cfg, img)
 	if err != nil {
 		return nil, err
@@ -113,11 +112,8 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	}()
 
 	made.Add("image volumes", func(ctx context.Context) error { return s.ImageVolumes.Remove(ctx, c.ID) })
-	if restored != nil {
-		made.Add("checkpoint", func(context.Context) error { return s.checkpoints.remove(c.ID) })
-		if err := restored.adopt(c, p); err != nil {
-			return nil, err
-		}
+	if err := restored.adopt(c, p, &made); err != nil {
+		return nil, err
 	}
 	operation.Stage(ctx, "spec")
 	volumes := s.volumes(c.ID, cfg, img)
@@ -125,10 +121,8 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	if err != nil {
 		return nil, err
 	}
-	if restored != nil {
-		if err := restored.fit(ociSpec); err != nil {
-			return nil, err
-		}
+	if err := restored.fit(ociSpec); err != nil {
+		return nil, err
 	}
 	c.User, c.cgroupsPath, c.mountLabel = ociSpec.Process.User, ociSpec.Linux.CgroupsPath, ociSpec.Linux.MountLabel
 	c.setLimits(ociSpec)

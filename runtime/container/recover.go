@@ -127,13 +127,8 @@ func (s *Service) Sweep(ctx context.Context) error {
 			s.Log.InfoContext(ctx, "leftover image volumes are removed", "container", id)
 		}
 	}
-	for _, id := range restores {
-		if !keep[id] {
-			if err := s.checkpoints.remove(id); err != nil {
-				return err
-			}
-			s.Log.InfoContext(ctx, "leftover checkpoint is removed", "container", id)
-		}
+	if err := s.sweepCheckpoints(ctx, restores, keep); err != nil {
+		return err
 	}
 	ids := make([]string, 0, len(keep))
 	for id := range keep {

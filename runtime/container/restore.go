@@ -19,6 +19,7 @@ import (
 
 	"github.com/trivet-cri/trivet/internal/ident"
 	"github.com/trivet-cri/trivet/internal/telemetry"
+	"github.com/trivet-cri/trivet/internal/undo"
 	"github.com/trivet-cri/trivet/runtime/checkpoint"
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/image"
@@ -166,8 +167,16 @@ func (o *origin) drop() error {
 	return o.service.checkpoints.remove(o.id)
 }
 
-// adopt makes the checkpoint that of a container which is being created in p.
-func (o *origin) adopt(c *Container, p *pod.Pod) error {
+// end is drop at the end of a function with the result err.
+func (o *origin) end(err *error) { *err = errors.Join(*err, o.drop()) }
+
+// adopt makes the checkpoint that of a container which is being created in p;
+// made gets what undoes it. Without a checkpoint it does nothing.
+func (o *origin) adopt(c *Container, p *pod.Pod, made *undo.Stack) error {
+	if o == nil {
+		return nil
+	}
+	made.Add("checkpoint", func(context.Context) error { return o.service.checkpoints.remove(c.ID) })
 	c.record.Checkpoint = o.ref
 	hostname := p.Config.GetHostname()
 	if hostname == "" {
@@ -184,8 +193,11 @@ func (o *origin) adopt(c *Container, p *pod.Pod) error {
 
 // fit checks that the process of the checkpoint can live in what spec
 // describes, and makes spec's process the checkpointed one: that is what
-// commands run in the container are like.
+// commands run in the container are like. Without a checkpoint it does nothing.
 func (o *origin) fit(spec *specs.Spec) error {
+	if o == nil {
+		return nil
+	}
 	was, is := &o.Spec, spec
 	if was.Process.Terminal != is.Process.Terminal {
 		return mismatch("config.tty is %t, the checkpoint's is %t", is.Process.Terminal, was.Process.Terminal)
