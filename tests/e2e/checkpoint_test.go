@@ -183,7 +183,7 @@ func TestCheckpointErrors(t *testing.T) {
 	defer func() { ok(t, crun.Remove(ctx)) }()
 	without := need(crun.Create(ctx, "main"))(t) // what is missing comes first
 	if criuWorks() {                             // else CRIU is what is named
-		says(t, checkpointed(ctx, stage.CRI(), without, location), "Unimplemented", "crun", "built without CRIU")
+		says(t, checkpointed(ctx, stage.CRI(), without, location), "Unimplemented", "crun", "is built without")
 	}
 	for location, want := range map[string]string{"relative.tar": "not an absolute path", "/no/such/dir/x.tar": "directory is not there", "/proc": "is there and no file"} {
 		says(t, checkpointed(ctx, stage.CRI(), without, location), "InvalidArgument", want)
