@@ -17,9 +17,18 @@ func TestNetworkNamespace(t *testing.T) {
 	t.Parallel()
 	pin := filepath.Join(t.TempDir(), "net")
 	write(t, pin, "")
-	script := `ip link add eth0 type veth peer name peer0 && ip addr add 10.255.255.1/24 dev eth0 && ip link set eth0 up && ip link set peer0 up &&
-		(ping -c 1 -W 1 10.255.255.2 >/dev/null 2>&1 || :) && mount --bind /proc/self/ns/net "$0"`
-	if out, err := exec.Command("unshare", "--net", "sh", "-c", script, pin).CombinedOutput(); err != nil {
+	// A datagram makes the kernel ask for the address behind it, as soon as the
+	// link is up.
+	script := `set -e
+		ip link add eth0 type veth peer name peer0
+		ip addr add 10.255.255.1/24 dev eth0
+		ip link set eth0 up
+		ip link set peer0 up
+		until awk '$1 == "eth0:" && $10 > 0 {sent = 1} END {exit !sent}' /proc/net/dev; do
+			(echo > /dev/udp/10.255.255.2/9) 2> /dev/null || :
+		done
+		mount --bind /proc/self/ns/net "$0"`
+	if out, err := exec.CommandContext(t.Context(), "unshare", "--net", "bash", "-c", script, pin).CombinedOutput(); err != nil {
 		t.Fatalf("make a network namespace: %v\n%s", err, out)
 	}
 	t.Cleanup(func() {
