@@ -56,18 +56,19 @@ type Container struct {
 	mountLabel  string        // SELinux label of its root
 	// snapshotLabels are those of its snapshot.
 	snapshotLabels map[string]string
-	record         *recordv1.Container
-	unsure         bool // a start was cut short, there may be a task; guarded by the turn
-	clean          bool // its task is deleted and its streams are closed; guarded by the turn
-	state          atomic.Pointer[State]
-	interrupt      atomic.Pointer[context.CancelCauseFunc]            // ends a checkpoint under way
-	limits         atomic.Pointer[runtimeapi.LinuxContainerResources] // in force; see Resources
-	updating       chan struct{}                                      // holds a token while its limits are changed
-	turn           chan struct{}                                      // holds a token while an operation changes it
-	exited         chan struct{}                                      // closed when the state is final
-	oom            atomic.Bool                                        // the kernel's OOM killer was at work
-	signalled      atomic.Bool                                        // the stop signal was sent once
-	end            atomic.Pointer[exit]                               // how it ended, from when that is known until the state tells
+	// record is replaced when it ends; who only reads it needs no turn.
+	record    atomic.Pointer[recordv1.Container]
+	unsure    bool // a start was cut short, there may be a task; guarded by the turn
+	clean     bool // its task is deleted and its streams are closed; guarded by the turn
+	state     atomic.Pointer[State]
+	interrupt atomic.Pointer[context.CancelCauseFunc]            // ends a checkpoint under way
+	limits    atomic.Pointer[runtimeapi.LinuxContainerResources] // in force; see Resources
+	updating  chan struct{}                                      // holds a token while its limits are changed
+	turn      chan struct{}                                      // holds a token while an operation changes it
+	exited    chan struct{}                                      // closed when the state is final
+	oom       atomic.Bool                                        // the kernel's OOM killer was at work
+	signalled atomic.Bool                                        // the stop signal was sent once
+	end       atomic.Pointer[exit]                               // how it ended, from when that is known until the state tells
 }
 
 // State is what may change of a container. A published one never does.
@@ -141,9 +142,10 @@ func newContainer(id string, record *recordv1.Container, cfg *runtimeapi.Contain
 		ID: id, PodID: record.GetPodId(), Config: cfg,
 		ImageID: record.GetImageId(), ImageRef: record.GetImageRef(),
 		CreatedAt: record.GetCreatedAt().AsTime(), LogPath: record.GetLogPath(),
-		key: keyOf(record.GetPodId(), cfg.GetMetadata()), record: record,
+		key:  keyOf(record.GetPodId(), cfg.GetMetadata()),
 		turn: make(chan struct{}, 1), updating: make(chan struct{}, 1), exited: make(chan struct{}),
 	}
+	c.record.Store(record)
 	c.state.Store(&State{Phase: runtimeapi.ContainerState_CONTAINER_CREATED})
 	return c
 }

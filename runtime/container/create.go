@@ -64,10 +64,10 @@ func (s *Service) CreateFrom(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Co
 
 // same tells whether the container is what a request asks for.
 func (c *Container) same(cfg *runtimeapi.ContainerConfig, from string) bool {
-	if from == "" && c.record.GetCheckpoint() != "" {
+	if from == "" && c.record.Load().GetCheckpoint() != "" {
 		from = cfg.GetImage().GetImage() // a checkpoint itself
 	}
-	return c.record.GetCheckpoint() == from && proto.Equal(c.Config, cfg)
+	return c.record.Load().GetCheckpoint() == from && proto.Equal(c.Config, cfg)
 }
 
 // existing is the container that an earlier call with the same metadata made.
@@ -138,7 +138,7 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	made.Add("record", func(ctx context.Context) error { return s.Records.DeleteContainer(ctx, c.ID) })
 	record := engine.ContainerRecord{
 		ID: c.ID, Labels: c.labels(), Image: img.Names()[0], Snapshotter: c.snapshotter, SnapshotKey: c.ID,
-		Views: c.views(), Record: c.record,
+		Views: c.views(), Record: c.record.Load(),
 	}
 	if err := s.Records.CreateContainer(ctx, record, ociSpec, c.Handler); err != nil {
 		return nil, err

@@ -140,7 +140,7 @@ func (s *Service) exitRecord(c *Container, how exit) *recordv1.Container {
 	if how.at.Before(started) {
 		how.at = started // another clock, or none at all
 	}
-	record := proto.Clone(c.record).(*recordv1.Container)
+	record := proto.Clone(c.record.Load()).(*recordv1.Container)
 	record.StartedAt, record.FinishedAt = timestamppb.New(started), timestamppb.New(how.at)
 	record.ExitCode, record.Reason, record.Message = how.code, how.reason, how.message
 	return record
@@ -148,7 +148,7 @@ func (s *Service) exitRecord(c *Container, how exit) *recordv1.Container {
 
 // conclude publishes the end that record tells; for who has the turn.
 func (c *Container) conclude(record *recordv1.Container) {
-	c.record = record
+	c.record.Store(record)
 	c.publish(func(st *State) { st.restore(record) })
 }
 

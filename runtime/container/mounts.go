@@ -59,13 +59,13 @@ func (s *Service) prepareMounts(ctx context.Context, p *pod.Pod, c *Container, m
 	if err != nil {
 		return nil, err
 	}
-	c.record.ImageVolumes = nil
+	c.record.Load().ImageVolumes = nil
 	for _, v := range volumes {
 		m := prepared.GetMounts()[v.Mount]
 		m.HostPath = v.HostPath
 		// Its files have their owners in the pod's user namespace already.
 		m.UidMappings, m.GidMappings = nil, nil
-		c.record.ImageVolumes = append(c.record.ImageVolumes, &recordv1.ImageVolume{
+		c.record.Load().ImageVolumes = append(c.record.Load().ImageVolumes, &recordv1.ImageVolume{
 			Mount: int32(v.Mount), View: v.View, HostPath: v.HostPath, ImageRef: imageRef(v.Image),
 		})
 	}
@@ -80,7 +80,7 @@ func (c *Container) owner(mountLabel string) imagevolume.Owner {
 // views are the snapshots of the container's image volumes.
 func (c *Container) views() []string {
 	var keys []string
-	for _, v := range c.record.GetImageVolumes() {
+	for _, v := range c.record.Load().GetImageVolumes() {
 		keys = append(keys, v.GetView())
 	}
 	slices.Sort(keys)
@@ -90,7 +90,7 @@ func (c *Container) views() []string {
 // Mounts are those of the configuration; those of images tell also where the
 // image is on this machine and its digest.
 func (c *Container) Mounts() []*runtimeapi.Mount {
-	volumes := c.record.GetImageVolumes()
+	volumes := c.record.Load().GetImageVolumes()
 	if len(volumes) == 0 {
 		return c.Config.GetMounts()
 	}

@@ -177,7 +177,7 @@ func (o *origin) adopt(c *Container, p *pod.Pod, made *undo.Stack) error {
 		return nil
 	}
 	made.Add("checkpoint", func(context.Context) error { return o.service.checkpoints.remove(c.ID) })
-	c.record.Checkpoint = o.ref
+	c.record.Load().Checkpoint = o.ref
 	hostname := p.Config.GetHostname()
 	if hostname == "" {
 		hostname = o.service.Host.Hostname
@@ -286,7 +286,7 @@ func environment(p *specs.Process) []string {
 // createTask creates the container's task, one that continues a checkpoint if
 // the container is made from one.
 func (s *Service) createTask(ctx context.Context, c *Container, rootfs []mount.Mount, io engine.TaskIO) error {
-	if c.record.GetCheckpoint() == "" {
+	if c.record.Load().GetCheckpoint() == "" {
 		_, err := s.Tasks.CreateTask(ctx, c.ID, rootfs, io, c.Handler.Path)
 		return err
 	}
@@ -323,7 +323,7 @@ func (s *Service) applyDiff(ctx context.Context, dir string, rootfs []mount.Moun
 // OCI runtime says of a restore that failed.
 func (s *Service) startTask(ctx context.Context, c *Container) (pid int, err error) {
 	pid, err = s.Tasks.StartTask(ctx, c.ID)
-	if c.record.GetCheckpoint() == "" {
+	if c.record.Load().GetCheckpoint() == "" {
 		return pid, err
 	}
 	if err == nil {

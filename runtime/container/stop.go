@@ -129,7 +129,7 @@ func each[T any](all []T, work func(T) error) error {
 
 // signalOf is the container's stop signal; create has checked it.
 func (s *Service) signalOf(c *Container) unix.Signal {
-	if name := c.record.GetStopSignal(); name != "" {
+	if name := c.record.Load().GetStopSignal(); name != "" {
 		if sig, err := signal.ParseSignal(name); err == nil {
 			return sig
 		}
@@ -180,7 +180,7 @@ func nameOf(number int) string {
 
 // StopSignal is the signal that Stop sends, as the CRI has it.
 func (c *Container) StopSignal() runtimeapi.Signal {
-	name := strings.ToUpper(c.record.GetStopSignal())
+	name := strings.ToUpper(c.record.Load().GetStopSignal())
 	if name == "" {
 		name = "SIGTERM"
 	}
