@@ -21,6 +21,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/cri"
 	"github.com/trivet-cri/trivet/runtime/engine"
+	"github.com/trivet-cri/trivet/runtime/handler"
 	"github.com/trivet-cri/trivet/runtime/image"
 	"github.com/trivet-cri/trivet/runtime/imagevolume"
 	"github.com/trivet-cri/trivet/runtime/namespaces"
@@ -116,6 +117,7 @@ func (o *others) close() error { return o.closers.Run(context.Background(), time
 // nouns are the services of the domain, and the CRI's server on them.
 type nouns struct {
 	networks    *network.Network
+	handlers    *handler.Handlers
 	images      *image.Service
 	pods        *pod.Service
 	containers  *container.Service
@@ -128,6 +130,8 @@ type nouns struct {
 func build(env member.Env, o *others) (*nouns, error) {
 	cfg, log := env.Config, env.Log
 	networks := network.New(o.netsync, log)
+	kernel := handler.Kernel{RecursiveReadOnly: o.machine.Host.RecursiveReadOnly, UserNamespaces: o.machine.UserNamespaces}
+	handlers := handler.New(cfg.Runtime.Handlers, kernel, o.containerd, log)
 	images, err := image.New(o.containerd, cfg.Image, snapshotters(cfg), log)
 	if err != nil {
 		return nil, err
@@ -138,7 +142,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 	})
 	pods := pod.New(pod.Deps{
 		Config: cfg.Runtime, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host, BootID: o.machine.BootID,
-		Records: o.containerd, Pins: o.pins, Files: o.files, Network: networks, Pauses: pauses, Log: log,
+		Records: o.containerd, Pins: o.pins, Files: o.files, Network: networks, Pauses: pauses, Handlers: handlers, Log: log,
 	})
 	imageVolumes, err := imagevolume.New(filepath.Join(cfg.State, "image-volumes"), o.containerd, images)
 	if err != nil {
@@ -154,7 +158,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
 		CheckpointDir: filepath.Join(cfg.Root, "checkpoints"), JournalDir: filepath.Join(cfg.State, "checkpoints"),
 		CRIU: checkpoint.NewCRIU(cfg.Runtime.EnableCRIU), Freezer: o.containerd, Dumper: o.containerd, Restorer: o.containerd, Puller: images,
-		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, ImageVolumes: imageVolumes,
+		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, ImageVolumes: imageVolumes, Handlers: handlers,
 		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd, Streams: o.streamer, Images: images, Pods: pods, Log: log,
 	})
 	if err != nil {
@@ -169,7 +173,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 	cri.Register(server,
 		cri.NewNode(cri.NodeDeps{
 			Config: cfg, RuntimeError: health.Error, Network: networks,
-			RecursiveReadOnly: o.machine.Host.RecursiveReadOnly, UserNamespaces: o.machine.UserNamespaces,
+			Handlers: handlers.Reports, UserNamespacesHostNetwork: o.machine.UserNamespaces,
 			Overviews: map[string]cri.Overview{"pods": pods, "containers": containers, "checkpoints": checkpoints},
 		}),
 		cri.NewSandboxes(pods, containers),
@@ -183,7 +187,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 		cri.NewImages(images, cfg.Runtime.Handlers))
 	begun := time.Now() // views of this process come later
 	return &nouns{
-		networks: networks, images: images, pods: pods, containers: containers, checkpoints: checkpoints, health: health, server: server,
+		networks: networks, handlers: handlers, images: images, pods: pods, containers: containers, checkpoints: checkpoints, health: health, server: server,
 		sweepViews: func(ctx context.Context) error { return o.containerd.SweepViews(ctx, begun) },
 	}, nil
 }

@@ -42,13 +42,19 @@ func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.
 	if handlerName == "" {
 		handlerName = s.Config.DefaultHandler
 	}
+	var features spec.Features
+	if spec.NeedsFeatures(c.Config) {
+		if features, err = s.Handlers.Features(ctx, handlerName); err != nil {
+			return nil, err
+		}
+	}
 	imageName := c.Config.GetImage().GetUserSpecifiedImage()
 	if imageName == "" {
 		imageName = img.DisplayName()
 	}
 	return spec.Build(spec.Input{
 		ID: c.ID, PodID: p.ID, Pod: p.Config, Config: prepared, Image: img.Config.Config, ImageName: imageName,
-		Handler: p.Handler, HandlerName: handlerName, Runtime: s.Config, Systemd: s.Systemd,
+		Handler: p.Handler, HandlerName: handlerName, Features: features, Runtime: s.Config, Systemd: s.Systemd,
 		Namespaces: namespaces, Files: p.Files, Volumes: volumes, User: user, SELinux: selinux,
 		Base: s.Bases[handlerName], Host: s.Host, CDI: s.CDI, Classes: s.Classes,
 	})

@@ -69,6 +69,11 @@ type Pods interface {
 	PauseExited(ctx context.Context, id string) bool
 }
 
+// Handlers tells what runtime handlers can do; *handler.Handlers does.
+type Handlers interface {
+	Features(ctx context.Context, name string) (spec.Features, error)
+}
+
 // Deps are what a service is made of.
 type Deps struct {
 	Classes spec.Classes // of RDT and block I/O, nil for none
@@ -102,6 +107,7 @@ type Deps struct {
 	Dumper    Dumper
 	Restorer  Restorer
 	Puller    Puller
+	Handlers  Handlers
 	Log       *slog.Logger
 }
 

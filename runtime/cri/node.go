@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/internal/version"
 	netsyncv1 "github.com/trivet-cri/trivet/proto/netsync/v1"
+	"github.com/trivet-cri/trivet/runtime/handler"
 	"github.com/trivet-cri/trivet/runtime/operation"
 )
 
@@ -34,8 +35,11 @@ type NodeDeps struct {
 	// RuntimeError is nil while containerd answers. It never waits.
 	RuntimeError func() error
 	Network      Network
-	// RecursiveReadOnly and UserNamespaces say what the machine has.
-	RecursiveReadOnly, UserNamespaces bool
+	// Handlers are the reports on runtime handlers that there are. It never waits.
+	Handlers func() map[string]handler.Report
+	// UserNamespacesHostNetwork tells whether the machine lets pods of the host's
+	// network have a user namespace.
+	UserNamespacesHostNetwork bool
 	// Overviews by the noun that they are of.
 	Overviews map[string]Overview
 }
@@ -61,14 +65,11 @@ func (n *Node) Status(_ context.Context, r *runtimeapi.StatusRequest) (*runtimea
 	response := &runtimeapi.StatusResponse{
 		Status: &runtimeapi.RuntimeStatus{Conditions: []*runtimeapi.RuntimeCondition{n.runtimeCondition(), n.networkCondition()}},
 		Features: &runtimeapi.RuntimeFeatures{
-			SupplementalGroupsPolicy: true,
-			MountOptions:             true,
+			SupplementalGroupsPolicy:  true,
+			MountOptions:              true,
+			UserNamespacesHostNetwork: n.UserNamespacesHostNetwork,
 		},
-	}
-	features := &runtimeapi.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: n.RecursiveReadOnly, UserNamespaces: n.UserNamespaces}
-	handlers := slices.Sorted(maps.Keys(n.Config.Runtime.Handlers))
-	for _, name := range append([]string{""}, handlers...) { // the empty name is the default handler
-		response.RuntimeHandlers = append(response.RuntimeHandlers, &runtimeapi.RuntimeHandler{Name: name, Features: features})
+		RuntimeHandlers: n.handlers(),
 	}
 	if r.GetVerbose() {
 		info, err := n.info()
@@ -78,6 +79,27 @@ func (n *Node) Status(_ context.Context, r *runtimeapi.StatusRequest) (*runtimea
 		response.Info = info
 	}
 	return response, nil
+}
+
+// handlers are the runtime handlers with what is known of them. The empty name
+// is the default one.
+func (n *Node) handlers() []*runtimeapi.RuntimeHandler {
+	reports := n.Handlers()
+	var all []*runtimeapi.RuntimeHandler
+	add := func(name, of string) {
+		one := &runtimeapi.RuntimeHandler{Name: name}
+		if r, ok := reports[of]; ok {
+			one.Features = &runtimeapi.RuntimeHandlerFeatures{
+				RecursiveReadOnlyMounts: r.Features.RecursiveReadOnly, UserNamespaces: r.Features.UserNamespaces,
+			}
+		}
+		all = append(all, one)
+	}
+	add("", n.Config.Runtime.DefaultHandler)
+	for _, name := range slices.Sorted(maps.Keys(n.Config.Runtime.Handlers)) {
+		add(name, name)
+	}
+	return all
 }
 
 func (n *Node) runtimeCondition() *runtimeapi.RuntimeCondition {
@@ -98,7 +120,8 @@ func (n *Node) networkCondition() *runtimeapi.RuntimeCondition {
 	return condition
 }
 
-// info is the verbose part: what runs, what is quarantined, and the networks.
+// info is the verbose part: what runs, what is quarantined, the networks, and
+// what the runtime handlers say of themselves.
 func (n *Node) info() (map[string]string, error) {
 	operations := []operation.Status{}
 	quarantine := make(map[string]map[string]string)
@@ -113,7 +136,7 @@ func (n *Node) info() (map[string]string, error) {
 	}
 	info := make(map[string]string)
 	for key, value := range map[string]any{
-		"config": n.Config, "operations": operations, "quarantine": quarantine, "network": n.Network.Status(),
+		"config": n.Config, "operations": operations, "quarantine": quarantine, "network": n.Network.Status(), "handlers": n.Handlers(),
 	} {
 		text, err := json.Marshal(value)
 		if err != nil {

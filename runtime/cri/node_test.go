@@ -16,7 +16,9 @@ import (
 	"github.com/trivet-cri/trivet/internal/config"
 	netsyncv1 "github.com/trivet-cri/trivet/proto/netsync/v1"
 	"github.com/trivet-cri/trivet/runtime/cri"
+	"github.com/trivet-cri/trivet/runtime/handler"
 	"github.com/trivet-cri/trivet/runtime/operation"
+	ocispec "github.com/trivet-cri/trivet/runtime/spec"
 )
 
 // netsync is a fake cri.Network.
@@ -46,7 +48,10 @@ func (o overview) Quarantine() map[string]error { return o.quarantine }
 
 func newNode(edits ...func(*cri.NodeDeps)) (*cri.Node, *netsync) {
 	peer := &netsync{status: &netsyncv1.WatchStatusResponse{Ready: true}}
-	deps := cri.NodeDeps{Config: config.Default(), RuntimeError: func() error { return nil }, Network: peer}
+	deps := cri.NodeDeps{
+		Config: config.Default(), RuntimeError: func() error { return nil }, Network: peer,
+		Handlers: func() map[string]handler.Report { return nil },
+	}
 	for _, edit := range edits {
 		edit(&deps)
 	}
@@ -105,20 +110,31 @@ func TestConditions(t *testing.T) {
 
 func TestStatusFeatures(t *testing.T) {
 	t.Parallel()
-	n, _ := newNode(func(d *cri.NodeDeps) {
-		d.RecursiveReadOnly = true
-		d.Config.Runtime.Handlers["a"] = config.Handler{}
-	})
-	got := must[*runtimeapi.StatusResponse](t)(n.Status(t.Context(), &runtimeapi.StatusRequest{}))
-	var names []string
-	for _, h := range got.GetRuntimeHandlers() {
-		names = append(names, h.GetName())
-		if f := h.GetFeatures(); !f.GetRecursiveReadOnlyMounts() || f.GetUserNamespaces() {
-			t.Errorf("handler %v", h)
-		}
+	reports := map[string]handler.Report{
+		"runc": {Features: ocispec.Features{RecursiveReadOnly: true}, Source: handler.FromRuntime},
+		"a":    {Features: ocispec.Features{UserNamespaces: true}},
 	}
-	if !slices.Equal(names, []string{"", "a", "runc"}) || !got.GetFeatures().GetSupplementalGroupsPolicy() {
-		t.Errorf("got %v", got)
+	n, _ := newNode(func(d *cri.NodeDeps) {
+		d.Handlers = func() map[string]handler.Report { return reports }
+		d.UserNamespacesHostNetwork = true
+		d.Config.Runtime.Handlers["a"] = config.Handler{}
+		d.Config.Runtime.Handlers["not asked yet"] = config.Handler{}
+	})
+	got := must[*runtimeapi.StatusResponse](t)(n.Status(t.Context(), &runtimeapi.StatusRequest{Verbose: true}))
+	want := []*runtimeapi.RuntimeHandler{
+		{Name: "", Features: &runtimeapi.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: true}},
+		{Name: "a", Features: &runtimeapi.RuntimeHandlerFeatures{UserNamespaces: true}},
+		{Name: "not asked yet"},
+		{Name: "runc", Features: &runtimeapi.RuntimeHandlerFeatures{RecursiveReadOnlyMounts: true}},
+	}
+	if !slices.EqualFunc(got.GetRuntimeHandlers(), want, func(a, b *runtimeapi.RuntimeHandler) bool { return proto.Equal(a, b) }) {
+		t.Errorf("got %v", got.GetRuntimeHandlers())
+	}
+	if f := got.GetFeatures(); !f.GetSupplementalGroupsPolicy() || !f.GetMountOptions() || !f.GetUserNamespacesHostNetwork() {
+		t.Errorf("got %v", f)
+	}
+	if text := got.GetInfo()["handlers"]; !strings.Contains(text, `"runc":`) || !strings.Contains(text, `"source":"runtime"`) {
+		t.Errorf("verbose status tells %s", text)
 	}
 }
 

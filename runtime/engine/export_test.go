@@ -6,6 +6,7 @@ import (
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/events"
 	"github.com/containerd/typeurl/v2"
+	"github.com/opencontainers/runtime-spec/specs-go/features"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -29,4 +30,8 @@ func EventOf(envelope *events.Envelope) (TaskEvent, bool) { return taskEvent(env
 
 func HeldLabels(labels map[string]string, snapshotter string, views []string) map[string]string {
 	return heldLabels(labels, snapshotter, views)
+}
+
+func FeaturesOf(runtime string, extra *anypb.Any) (*features.Features, error) {
+	return featuresOf(runtime, extra)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	eventsapi "github.com/containerd/containerd/api/events"
+	"github.com/containerd/containerd/api/types"
 	runcoptions "github.com/containerd/containerd/api/types/runc/options"
 	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
 	"github.com/containerd/containerd/v2/core/events"
@@ -152,5 +153,33 @@ func TestTaskEvents(t *testing.T) {
 	}
 	if _, ok := engine.EventOf(&events.Envelope{Event: &anypb.Any{TypeUrl: "of.a.newer.containerd"}}); ok {
 		t.Error("an unknown event is one of ours")
+	}
+}
+
+func TestFeatures(t *testing.T) {
+	t.Parallel()
+	pack := func(url string, value []byte) *anypb.Any { return &anypb.Any{TypeUrl: url, Value: value} }
+	const featuresURL = "types.containerd.io/opencontainers/runtime-spec/1/features/Features"
+	info := func(features *anypb.Any) *anypb.Any {
+		packed, err := typeurl.MarshalAnyToProto(&types.RuntimeInfo{Name: "x", Features: features})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return packed
+	}
+	got, err := engine.FeaturesOf("x", info(pack(featuresURL, []byte(`{"mountOptions":["rro"],"linux":{"namespaces":["user"]}}`))))
+	if err != nil || len(got.MountOptions) != 1 || got.Linux == nil {
+		t.Errorf("got %+v, %v", got, err)
+	}
+	for name, extra := range map[string]*anypb.Any{
+		"nothing": nil, "no features": info(nil), "features of another kind": info(pack("kata.Features", nil)),
+		"no JSON": info(pack(featuresURL, []byte("{"))),
+	} {
+		if _, err := engine.FeaturesOf("x", extra); !errdefs.IsNotImplemented(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := engine.FeaturesOf("x", pack("containerd.types.Other", nil)); err == nil || errdefs.IsNotImplemented(err) {
+		t.Errorf("no info: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package pod
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,7 +18,7 @@ import (
 )
 
 // check refuses what no pod can be made of, before anything is.
-func (s *Service) check(cfg *runtimeapi.PodSandboxConfig, handlerName string) (config.Handler, error) {
+func (s *Service) check(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handlerName string) (config.Handler, error) {
 	meta := cfg.GetMetadata()
 	for _, f := range []struct{ field, value string }{
 		{"metadata.name", meta.GetName()}, {"metadata.namespace", meta.GetNamespace()}, {"metadata.uid", meta.GetUid()},
@@ -55,7 +56,23 @@ func (s *Service) check(cfg *runtimeapi.PodSandboxConfig, handlerName string) (c
 			return config.Handler{}, invalid("linux.security_context.namespace_options."+f.field, f.mode.String(), "is neither POD nor NODE")
 		}
 	}
-	return handler, nil
+	return handler, s.checkFeatures(ctx, handlerName, options)
+}
+
+// checkFeatures refuses what the handler cannot do. It is asked only if the
+// pod needs anything of it.
+func (s *Service) checkFeatures(ctx context.Context, handlerName string, options *runtimeapi.NamespaceOption) error {
+	if !spec.UsesUserNamespace(options) {
+		return nil
+	}
+	if handlerName == "" {
+		handlerName = s.Config.DefaultHandler
+	}
+	features, err := s.Handlers.Features(ctx, handlerName)
+	if err != nil {
+		return err
+	}
+	return features.CheckUserNamespace(handlerName, options)
 }
 
 // handler is the one that the client names, or the default.
@@ -65,7 +82,8 @@ func (s *Service) handler(name string) (config.Handler, error) {
 	}
 	handler, ok := s.Config.Handlers[name]
 	if !ok {
-		return config.Handler{}, invalid("runtime_handler", name, "is not configured")
+		names := strings.Join(slices.Sorted(maps.Keys(s.Config.Handlers)), ", ")
+		return config.Handler{}, invalid("runtime_handler", name, "is not configured (configured are "+names+")")
 	}
 	return handler, nil
 }

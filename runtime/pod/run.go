@@ -27,7 +27,7 @@ import (
 // InvalidArgument with field and value, those of network and containerd, and
 // DeadlineExceeded when ctx ends first; the start then goes on.
 func (s *Service) Run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handlerName string) (*Pod, error) {
-	handler, err := s.check(cfg, handlerName)
+	handler, err := s.check(ctx, cfg, handlerName)
 	if err != nil {
 		return nil, err
 	}

@@ -61,6 +61,11 @@ type Pauses interface {
 	Remove(ctx context.Context, podID string) error
 }
 
+// Handlers tells what runtime handlers can do; *handler.Handlers does.
+type Handlers interface {
+	Features(ctx context.Context, name string) (spec.Features, error)
+}
+
 // Service is the pods of one node.
 type Service struct {
 	Deps
@@ -75,16 +80,17 @@ type Service struct {
 
 // Deps are what a service is made of.
 type Deps struct {
-	Config  config.Runtime
-	Systemd bool // cgroups are made through systemd
-	Host    spec.Host
-	BootID  string
-	Records Records
-	Pins    Pins
-	Files   Files
-	Network Network
-	Pauses  Pauses
-	Log     *slog.Logger
+	Config   config.Runtime
+	Systemd  bool // cgroups are made through systemd
+	Host     spec.Host
+	BootID   string
+	Records  Records
+	Pins     Pins
+	Files    Files
+	Network  Network
+	Pauses   Pauses
+	Handlers Handlers
+	Log      *slog.Logger
 }
 
 // undoLimit bounds what a failed start of a pod undoes.

@@ -5,10 +5,8 @@ import (
 	"path"
 	"slices"
 
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
-	crierrors "k8s.io/cri-api/pkg/errors"
 )
 
 // bind is a bind mount, with the propagation that it needs from the root.
@@ -38,7 +36,7 @@ func requestedBind(in *Input, field string, m *runtimeapi.Mount) (bind, error) {
 	if err != nil {
 		return bind{}, err
 	}
-	access, err := access(&in.Host, field, m)
+	access, err := access(in, field, m)
 	if err != nil {
 		return bind{}, err
 	}
@@ -47,6 +45,9 @@ func requestedBind(in *Input, field string, m *runtimeapi.Mount) (bind, error) {
 		return bind{}, err
 	}
 	if err := checkMappings(field, m, in.podSecurity().GetNamespaceOptions().GetUsernsOptions()); err != nil {
+		return bind{}, err
+	}
+	if err := in.needIDMappedMounts(field, m); err != nil {
 		return bind{}, err
 	}
 	return bind{
@@ -93,7 +94,7 @@ func propagation(host *Host, field string, m *runtimeapi.Mount) (string, error) 
 }
 
 // access is the mount option ro, rro or rw.
-func access(host *Host, field string, m *runtimeapi.Mount) (string, error) {
+func access(in *Input, field string, m *runtimeapi.Mount) (string, error) {
 	if err := checkAccess(field, m); err != nil {
 		return "", err
 	}
@@ -104,10 +105,8 @@ func access(host *Host, field string, m *runtimeapi.Mount) (string, error) {
 		return "rw", nil
 	}
 	field += ".recursive_read_only"
-	if !host.RecursiveReadOnly {
-		// The kubelet knows the CRI's error by its text.
-		return "", fmt.Errorf("%s true: %w: this kernel has no recursive read-only mounts: %w",
-			field, crierrors.ErrRROUnsupported, errdefs.ErrFailedPrecondition)
+	if err := in.needRecursiveReadOnly(field); err != nil {
+		return "", err
 	}
 	return "rro", nil
 }

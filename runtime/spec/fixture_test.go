@@ -104,8 +104,9 @@ func testHost() spec.Host {
 // plain is the request of an ordinary container as the kubelet sends it.
 func plain() spec.Input {
 	return spec.Input{
-		ID:    strings.Repeat("c", 64),
-		PodID: strings.Repeat("b", 64),
+		ID:       strings.Repeat("c", 64),
+		PodID:    strings.Repeat("b", 64),
+		Features: spec.Features{RecursiveReadOnly: true, UserNamespaces: true, IDMappedMounts: true},
 		Pod: &runtimeapi.PodSandboxConfig{
 			Metadata: &runtimeapi.PodSandboxMetadata{Name: "web-0", Namespace: "shop", Uid: "5e0ee7b4"},
 			Hostname: "web-0",

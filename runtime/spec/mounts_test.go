@@ -94,9 +94,15 @@ func TestMountRefused(t *testing.T) {
 	in.Host.RecursiveReadOnly = false
 	in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/data", HostPath: "/h", Readonly: true, RecursiveReadOnly: true}}
 	refused(t, in, lacks, "mounts[0].recursive_read_only")
+	in.Host.RecursiveReadOnly, in.Features.RecursiveReadOnly, in.HandlerName = true, false, "old"
+	refused(t, in, lacks, `runtime handler "old" does not support recursive read-only mounts`)
 	if _, err := spec.Build(in); !errors.Is(err, crierrors.ErrRROUnsupported) {
 		t.Fatalf("got %v, want the CRI's own error", err)
 	}
+	shifted := []*runtimeapi.IDMapping{{HostId: 100000, Length: 65536}}
+	in.Config.Mounts = []*runtimeapi.Mount{{ContainerPath: "/data", HostPath: "/h", UidMappings: shifted, GidMappings: shifted}}
+	in.Features.IDMappedMounts = false
+	refused(t, in, lacks, `runtime handler "old" does not support idmapped mounts`)
 }
 
 func TestMountIDMappings(t *testing.T) {

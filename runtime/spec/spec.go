@@ -38,6 +38,7 @@ type Input struct {
 
 	Handler     config.Handler
 	HandlerName string // for messages
+	Features    Features
 	Runtime     config.Runtime
 	Systemd     bool // cgroups are made through systemd
 

@@ -111,7 +111,7 @@ func (w *World) Deps(pods *pod.Service) container.Deps {
 		CheckpointDir: w.CheckpointDir(), JournalDir: w.JournalDir(), Puller: w.Images,
 		CRIU: w.Checkpoints, Freezer: w.Checkpoints, Dumper: w.Checkpoints, Restorer: w.Checkpoints,
 		Records: w.Containers, Specs: w.Containers, Snapshots: w.Snapshots, Tasks: w.Tasks, Streams: w.Streams, Images: w.Images, Pods: pods,
-		ImageVolumes: w.imageVolumes, Log: slog.New(slog.DiscardHandler),
+		ImageVolumes: w.imageVolumes, Handlers: w.Handlers, Log: slog.New(slog.DiscardHandler),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trivet-cri/trivet/runtime/network"
 	"github.com/trivet-cri/trivet/runtime/pod"
+	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
 // Attached is an attachment in the fake netsync's ledger.
@@ -95,4 +96,16 @@ func (p *Pauses) Remove(ctx context.Context, podID string) error {
 		p.Drop(podID)
 		return nil
 	})
+}
+
+// Handlers is a fake of runtime handlers that can do everything, but for those
+// that a test says otherwise of.
+type Handlers map[string]spec.Features
+
+// Features is part of pod.Handlers.
+func (h Handlers) Features(_ context.Context, name string) (spec.Features, error) {
+	if features, ok := h[name]; ok {
+		return features, nil
+	}
+	return spec.Features{RecursiveReadOnly: true, UserNamespaces: true, IDMappedMounts: true}, nil
 }

@@ -18,16 +18,17 @@ const BootID = "first-boot"
 // World is a machine with containerd and netsync, as pods see them.
 type World struct {
 	Faults
-	Records *Records
-	Pins    *Pins
-	Files   *Files
-	Network *Network
-	Pauses  *Pauses
+	Records  *Records
+	Pins     *Pins
+	Files    *Files
+	Network  *Network
+	Pauses   *Pauses
+	Handlers Handlers
 }
 
 // New returns a world without pods.
 func New() *World {
-	w := &World{}
+	w := &World{Handlers: make(Handlers)}
 	w.Records = &Records{faults: &w.Faults, things: newThings[Record]()}
 	w.Pins = &Pins{faults: &w.Faults, things: newThings[Pin]()}
 	w.Files = &Files{faults: &w.Faults, things: newThings[bool]()}
@@ -40,7 +41,7 @@ func New() *World {
 func (w *World) Deps() pod.Deps {
 	return pod.Deps{
 		Config: Config(), BootID: BootID,
-		Records: w.Records, Pins: w.Pins, Files: w.Files, Network: w.Network, Pauses: w.Pauses,
+		Records: w.Records, Pins: w.Pins, Files: w.Files, Network: w.Network, Pauses: w.Pauses, Handlers: w.Handlers,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }
