@@ -31,6 +31,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/podcheckpoint"
 	"github.com/trivet-cri/trivet/runtime/podfiles"
+	"github.com/trivet-cri/trivet/runtime/sandbox"
 	"github.com/trivet-cri/trivet/runtime/spec"
 	"github.com/trivet-cri/trivet/runtime/stats"
 )
@@ -140,9 +141,13 @@ func build(env member.Env, o *others) (*nouns, error) {
 		Config: cfg.Runtime, Image: cfg.Image, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
 		Containerd: o.containerd, Images: images, KillShim: killShim,
 	})
+	sandboxes := sandbox.New(sandbox.Deps{
+		Config: cfg.Runtime, PauseImage: cfg.Image.PauseImage, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
+		Containerd: o.containerd, Machine: sandbox.Processes{},
+	})
 	pods := pod.New(pod.Deps{
 		Config: cfg.Runtime, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host, BootID: o.machine.BootID,
-		Records: o.containerd, Pins: o.pins, Files: o.files, Network: networks, Pauses: pauses, Handlers: handlers, Log: log,
+		Records: o.containerd, Pins: o.pins, Files: o.files, Network: networks, Pauses: pauses, Sandboxes: sandboxes, Handlers: handlers, Log: log,
 	})
 	imageVolumes, err := imagevolume.New(filepath.Join(cfg.State, "image-volumes"), o.containerd, images)
 	if err != nil {

@@ -18,7 +18,11 @@ import (
 // spec builds the container's OCI spec from all that it depends on.
 func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.Image, volumes []spec.Volume) (*specs.Spec, error) {
 	sc := c.Config.GetLinux().GetSecurityContext()
-	db, err := s.accounts.of(ctx, s.Snapshots, c.snapshotter, img.ChainID)
+	var db *users.Database
+	err := s.unpacked(ctx, img, c.snapshotter, func() (err error) {
+		db, err = s.accounts.of(ctx, s.Snapshots, c.snapshotter, img.ChainID)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}

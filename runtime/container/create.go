@@ -138,14 +138,14 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	made.Add("record", func(ctx context.Context) error { return s.Records.DeleteContainer(ctx, c.ID) })
 	record := engine.ContainerRecord{
 		ID: c.ID, Labels: c.labels(), Image: img.Names()[0], Snapshotter: c.snapshotter, SnapshotKey: c.ID,
-		Views: c.views(), Record: c.record.Load(),
+		Views: c.views(), Record: c.record.Load(), SandboxID: p.SandboxID(),
 	}
 	if err := s.Records.CreateContainer(ctx, record, ociSpec, c.Handler); err != nil {
 		return nil, err
 	}
 	operation.Stage(ctx, "snapshot")
 	made.Add("snapshot", func(ctx context.Context) error { return s.Snapshots.RemoveRootfs(ctx, c.snapshotter, c.ID) })
-	if c.rootfs, err = s.Snapshots.PrepareRootfs(ctx, c.snapshotter, c.ID, img.ChainID, c.snapshotLabels); err != nil {
+	if c.rootfs, err = s.prepareRootfs(ctx, c, img); err != nil {
 		return nil, err
 	}
 	made.Release()

@@ -58,9 +58,10 @@ type Streams interface {
 	Sweep(ctx context.Context, r *streamerv1.SweepRequest, opts ...grpc.CallOption) (*streamerv1.SweepResponse, error)
 }
 
-// Images resolves; *image.Service does.
+// Images resolves and unpacks; *image.Service does.
 type Images interface {
 	Resolve(ctx context.Context, ref string) (image.Image, error)
+	EnsureUnpacked(ctx context.Context, image image.Image, snapshotter string) error
 }
 
 // Pods finds pods; *pod.Service does.

@@ -212,7 +212,7 @@ func (s *Service) rootfsOf(ctx context.Context, c *Container) ([]mount.Mount, er
 		var err error
 		mounts, err = s.Snapshots.RootfsMounts(ctx, c.snapshotter, c.ID)
 		if errdefs.IsNotFound(err) { // the creation was cut short before it was made
-			mounts, err = s.prepareRootfs(ctx, c)
+			mounts, err = s.rebuildRootfs(ctx, c)
 		}
 		if err != nil {
 			return nil, err
@@ -229,13 +229,13 @@ func (s *Service) rootfsOf(ctx context.Context, c *Container) ([]mount.Mount, er
 	return labelled, nil
 }
 
-// prepareRootfs makes the container's snapshot of its image.
-func (s *Service) prepareRootfs(ctx context.Context, c *Container) ([]mount.Mount, error) {
+// rebuildRootfs makes the snapshot of a container whose creation was cut short.
+func (s *Service) rebuildRootfs(ctx context.Context, c *Container) ([]mount.Mount, error) {
 	img, err := s.Images.Resolve(ctx, c.ImageID)
 	if err != nil {
 		return nil, err
 	}
-	return s.Snapshots.PrepareRootfs(ctx, c.snapshotter, c.ID, img.ChainID, c.snapshotLabels)
+	return s.prepareRootfs(ctx, c, img)
 }
 
 // destroyTask kills and deletes a task, in whatever state it is, if need be

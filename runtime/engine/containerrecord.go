@@ -28,8 +28,11 @@ type ContainerRecord struct {
 	Image       string // name in containerd's image store, which keeps the image alive
 	Snapshotter string
 	SnapshotKey string
-	Views       []string            // snapshots that it keeps alive beside; only written
-	Record      *recordv1.Container // nil for a pause container
+	Views       []string // snapshots that it keeps alive beside; only written
+	// SandboxID is of the sandbox whose shim runs the container; empty for a
+	// shim of its own.
+	SandboxID string
+	Record    *recordv1.Container // nil for a pause container
 	// What the OCI spec says; filled by ListContainers.
 	User        specs.User
 	CgroupsPath string
@@ -58,12 +61,12 @@ func (e *Engine) CreateContainer(ctx context.Context, c ContainerRecord, spec *s
 	if err != nil {
 		return fmt.Errorf("encode spec of container %s: %w", c.ID, err)
 	}
-	// The pod's id is not told to containerd: it would look for a shim of the
-	// pod to join.
+	// Without a sandbox of a shim's making the pod's id is not told to
+	// containerd: it would look for a shim of the pod to join.
 	_, err = e.client.ContainerService().Create(ctx, containers.Container{
 		ID: c.ID, Labels: heldLabels(c.Labels, c.Snapshotter, c.Views), Image: c.Image, Runtime: runtime,
 		Spec:        &anypb.Any{TypeUrl: specURL, Value: text},
-		Snapshotter: c.Snapshotter, SnapshotKey: c.SnapshotKey,
+		Snapshotter: c.Snapshotter, SnapshotKey: c.SnapshotKey, SandboxID: c.SandboxID,
 		Extensions: extensions,
 	})
 	if err != nil {

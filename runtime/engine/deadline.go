@@ -11,6 +11,7 @@ import (
 var unbounded = map[string]bool{
 	"/containerd.services.transfer.v1.Transfer/Transfer": true, // a registry; image has a watchdog
 	"/containerd.services.diff.v1.Diff/Apply":            true, // unpacks a layer of any size
+	"/containerd.services.sandbox.v1.Controller/Wait":    true, // as long as the sandbox lives
 }
 
 // deadline gives calls whose context has no deadline one.

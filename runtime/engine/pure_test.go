@@ -36,6 +36,7 @@ func TestDeadline(t *testing.T) {
 		"the caller's":  {soon, "/containerd.services.tasks.v1.Tasks/Get", time.Hour},
 		"transfer":      {t.Context(), "/containerd.services.transfer.v1.Transfer/Transfer", 0},
 		"apply a layer": {t.Context(), "/containerd.services.diff.v1.Diff/Apply", 0},
+		"a sandbox":     {t.Context(), "/containerd.services.sandbox.v1.Controller/Wait", 0},
 	} {
 		called := false
 		err := engine.Deadline(time.Minute)(try.ctx, try.method, nil, nil, nil,

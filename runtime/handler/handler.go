@@ -166,8 +166,5 @@ func judge(f *features.Features, kernel Kernel) spec.Features {
 // not taken for granted of anybody: containerd starts no container with them
 // unless the OCI runtime reports that it knows them.
 func followsKernel(cfg config.Handler) bool {
-	return isRunc(cfg) && strings.HasPrefix(filepath.Base(cfg.Options.BinaryName), "crun")
+	return spec.IsRunc(cfg) && strings.HasPrefix(filepath.Base(cfg.Options.BinaryName), "crun")
 }
-
-// isRunc tells whether the handler's shim runs an OCI runtime like runc.
-func isRunc(cfg config.Handler) bool { return strings.HasPrefix(cfg.Type, "io.containerd.runc.") }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
 const (
@@ -98,7 +99,7 @@ func programs(cfg config.Handler) []string {
 	if shim == "" {
 		shim = shimName(cfg.Type)
 	}
-	if !isRunc(cfg) {
+	if !spec.IsRunc(cfg) {
 		return []string{shim}
 	}
 	if cfg.Options.BinaryName != "" {

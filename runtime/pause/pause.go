@@ -201,16 +201,16 @@ func (s *Service) build(ctx context.Context, snapshotter string) (what, error) {
 	return what{name.Name, identity.ChainID(image.RootFS.DiffIDs).String(), image.Config}, nil
 }
 
-// PID is the process of a pod's pause container, 0 if it does not run.
-func (s *Service) PID(ctx context.Context, podID string) (int, error) {
+// Look tells whether a pod's pause container runs, and its process.
+func (s *Service) Look(ctx context.Context, podID string) (pid int, alive bool, err error) {
 	task, err := s.Containerd.GetTask(ctx, podID)
 	if errdefs.IsNotFound(err) {
-		return 0, nil
+		return 0, false, nil
 	}
 	if err != nil || task.Stopped || task.Created {
-		return 0, err
+		return 0, false, err
 	}
-	return task.PID, nil
+	return task.PID, true, nil
 }
 
 // Remove kills and removes a pod's pause container, or what there is of it. A

@@ -151,11 +151,11 @@ func TestStart(t *testing.T) {
 	if !slices.Equal(w.imported, []string{config.BuiltInPauseImage + " pinned"}) || len(w.pulled) > 0 {
 		t.Errorf("imported %q, pulled %q", w.imported, w.pulled)
 	}
-	if pid, err := s.PID(t.Context(), p.ID); pid != task.PID || err != nil {
+	if pid, alive, err := s.Look(t.Context(), p.ID); pid != task.PID || !alive || err != nil {
 		t.Errorf("its process is %d, %v", pid, err)
 	}
 	w.Tasks.Exit(p.ID, 1)
-	if pid, err := s.PID(t.Context(), p.ID); pid != 0 || err != nil {
+	if pid, alive, err := s.Look(t.Context(), p.ID); pid != 0 || alive || err != nil {
 		t.Errorf("ended: %d, %v", pid, err)
 	}
 	for range 2 {
@@ -163,18 +163,18 @@ func TestStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if pid, err := s.PID(t.Context(), p.ID); pid != 0 || err != nil {
+	if pid, alive, err := s.Look(t.Context(), p.ID); pid != 0 || alive || err != nil {
 		t.Errorf("removed: %d, %v", pid, err)
 	}
 	// One that a crash has kept from its start holds no namespace yet.
 	if _, err := w.CreateTask(t.Context(), "0badcafe", nil, engine.TaskIO{}, ""); err != nil {
 		t.Fatal(err)
 	}
-	if pid, err := s.PID(t.Context(), "0badcafe"); pid != 0 || err != nil {
+	if pid, alive, err := s.Look(t.Context(), "0badcafe"); pid != 0 || alive || err != nil {
 		t.Errorf("created: %d, %v", pid, err)
 	}
 	w.Fail("Tasks.Get", podtest.Before, 1)
-	if _, err := s.PID(t.Context(), p.ID); !errors.Is(err, podtest.ErrInjected) {
+	if _, _, err := s.Look(t.Context(), p.ID); !errors.Is(err, podtest.ErrInjected) {
 		t.Errorf("containerd is away: %v", err)
 	}
 }

@@ -1,7 +1,7 @@
 // Package pod runs, stops, removes and recovers pods.
 //
 //	Run:  namespaces ─▶ network ─┐
-//	      files ─────────────────┼─▶ (pause container) ─▶ record ─▶ catalog
+//	      files ─────────────────┼─▶ (holder) ─▶ record ─▶ catalog
 //	                             │
 //	      on failure: undone in reverse
 //
@@ -9,7 +9,9 @@
 // ledger, a few files, and one record in containerd's sandbox store, which is
 // written once, last, when all else is there. So a pod that was cut short by a
 // crash has no record: its leftovers are found by the sweep at the next start.
-// Everything that serves reads is in the record and in memory.
+// Everything that serves reads is in the record and in memory. Pods that share
+// their PID namespace, and those of handlers whose shim makes the sandbox, have
+// a holder as well, with which they end.
 //
 // Invariant: one operation at a time changes a pod (its turn); readers see the
 // last published state and never wait. Stop and Remove are idempotent, go on
@@ -49,6 +51,8 @@ type Pod struct {
 	record *recordv1.Pod
 	state  atomic.Pointer[State]
 	turn   chan struct{} // holds a token while an operation changes the pod
+	// watched tells that somebody waits for its sandbox's end.
+	watched atomic.Bool
 
 	mu      sync.Mutex
 	closed  bool          // takes no new containers
@@ -80,9 +84,10 @@ func newPod(id string, record *recordv1.Pod, cfg *runtimeapi.PodSandboxConfig, h
 // State is the pod's state as it is now.
 func (p *Pod) State() State { return *p.state.Load() }
 
-// SharesPID tells whether the pod has a pause container whose PID namespace is
-// its containers'. Its process is not known yet right after a recovery.
-func (p *Pod) SharesPID() bool { return p.record.GetPause() }
+// SharesPID tells whether the pod has a process whose PID namespace is its
+// containers', that of a pause container or of a sandbox. It is not known yet
+// right after a recovery.
+func (p *Pod) SharesPID() bool { return p.held() && sharesPID(p.Config) }
 
 // publish makes a new state; only who has the turn, or who is alone with the
 // pod, calls it.

@@ -87,7 +87,7 @@ func (s *Service) revive(r engine.PodRecord) (*Pod, error) {
 // verifyPause is the pause between two rounds of Verify.
 const verifyPause = time.Second
 
-// Verify looks for the pause containers of recovered pods, which takes a call
+// Verify looks for the pause containers and sandboxes of recovered pods, which takes a call
 // to a shim each: pods are served meanwhile as their records say, but take no
 // containers that want their PID namespace. It returns when all have been
 // found, or with ctx.
@@ -97,7 +97,7 @@ func (s *Service) Verify(ctx context.Context) {
 		for _, p := range s.All() {
 			if err := s.verify(ctx, p); err != nil && ctx.Err() == nil {
 				open = true
-				s.logger(p.ID, p.Config).WarnContext(ctx, "pause container could not be looked at", "error", err)
+				s.logger(p.ID, p.Config).WarnContext(ctx, "pause container or sandbox could not be looked at", "error", err)
 			}
 		}
 		if !open {
@@ -112,10 +112,11 @@ func (s *Service) Verify(ctx context.Context) {
 }
 
 func (s *Service) verify(ctx context.Context, p *Pod) error {
-	if !p.record.GetPause() || !p.State().Ready || p.State().PausePID != 0 {
+	holder := s.holderOf(p)
+	if holder == nil || !p.State().Ready || p.State().PausePID != 0 || p.watched.Load() {
 		return nil
 	}
-	pid, err := s.Pauses.PID(ctx, p.ID)
+	pid, alive, err := holder.Look(ctx, p.ID)
 	if err != nil && !errdefs.IsNotFound(err) {
 		return err
 	}
@@ -123,8 +124,14 @@ func (s *Service) verify(ctx context.Context, p *Pod) error {
 		return err
 	}
 	defer p.give()
-	if p.State().Ready { // else it has been stopped meanwhile
-		p.publish(func(st *State) { st.Ready, st.PausePID = pid != 0, pid })
+	if !p.State().Ready {
+		return nil // it has been stopped meanwhile
+	}
+	p.publish(func(st *State) { st.Ready, st.PausePID = alive, p.shared(pid) })
+	if alive {
+		s.watch(p)
+	} else {
+		s.logger(p.ID, p.Config).WarnContext(ctx, "the pod's pause container or sandbox has ended: the pod is not ready any more")
 	}
 	return nil
 }
@@ -151,8 +158,12 @@ func (s *Service) Sweep(ctx context.Context) error {
 			s.Log.InfoContext(ctx, "leftover namespaces are removed", "pod", id)
 		}
 	}
+	// Every pod has files, so what else it has is found by them; they go last.
 	for _, id := range withFiles {
 		if !keep[id] {
+			if err := s.removeHolders(ctx, id); err != nil {
+				return err
+			}
 			if err := s.Files.Remove(ctx, id); err != nil {
 				return err
 			}

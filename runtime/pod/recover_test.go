@@ -216,7 +216,7 @@ func TestVerify(t *testing.T) {
 		if err := s.Stop(t.Context(), s.All()[stopped], nothing); err != nil {
 			t.Fatal(err)
 		}
-		w.Fail("Pauses.PID", podtest.Before, 3) // containerd is away for a moment
+		w.Fail("Pauses.Look", podtest.Before, 3) // containerd is away for a moment
 		s.Verify(t.Context())
 		if state := s.All()[alive.ID].State(); !state.Ready || state.PausePID != alive.State().PausePID {
 			t.Errorf("alive: %+v", state)
@@ -244,7 +244,7 @@ func TestStoppedWhileVerified(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := s.All()[id]
-		w.On("Pauses.PID", podtest.After, func(ctx context.Context) error { return s.Stop(ctx, p, nothing) })
+		w.On("Pauses.Look", podtest.After, func(ctx context.Context) error { return s.Stop(ctx, p, nothing) })
 		s.Verify(t.Context())
 		if state := p.State(); state.Ready || state.PausePID != 0 {
 			t.Errorf("a stopped pod has the state %+v", state)

@@ -104,15 +104,11 @@ func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	if sharesPID(cfg) {
-		operation.Stage(ctx, "pause container")
-		made.Add("pause container", func(ctx context.Context) error { return s.Pauses.Remove(ctx, p.ID) })
-		pid, err := s.Pauses.Start(ctx, p)
-		if err != nil {
+	if holder := s.holderOf(p); holder != nil {
+		made.Add("sandbox or pause container", func(ctx context.Context) error { return holder.Remove(ctx, p.ID) })
+		if err := s.hold(ctx, p, holder); err != nil {
 			return nil, err
 		}
-		p.record.Pause = true
-		p.publish(func(st *State) { st.PausePID = pid })
 	}
 	operation.Stage(ctx, "record")
 	made.Add("record", func(ctx context.Context) error { return s.Records.DeletePod(ctx, p.ID) })
@@ -122,6 +118,7 @@ func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 	made.Release()
 	p.publish(func(st *State) { st.Ready = true })
 	s.add(p)
+	s.watch(p)
 	s.logger(p.ID, cfg).InfoContext(ctx, "pod runs", "ips", p.State().IPs)
 	return p, nil
 }
@@ -142,6 +139,7 @@ func (s *Service) blank(cfg *runtimeapi.PodSandboxConfig, handlerName string, ha
 	}
 	p := newPod(ident.New(), record, cfg, handler)
 	p.SELinux = labels
+	p.settle(handler, cfg)
 	p.publish(func(st *State) {
 		st.Resources = Resources{Overhead: cfg.GetLinux().GetOverhead(), Resources: cfg.GetLinux().GetResources()}
 	})

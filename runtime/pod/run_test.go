@@ -124,7 +124,7 @@ func TestUndoFails(t *testing.T) {
 func TestClientGivesUp(t *testing.T) {
 	t.Parallel()
 	for call, stage := range map[string]string{
-		"Network.Attach": "network", "Pauses.Start": "pause container", "Records.Create": "record",
+		"Network.Attach": "network", "Pauses.Start": "sandbox or pause container", "Records.Create": "record",
 	} {
 		t.Run(call, func(t *testing.T) {
 			t.Parallel()

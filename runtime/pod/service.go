@@ -52,15 +52,6 @@ type Network interface {
 	Sweep(ctx context.Context, ids []string, asOf time.Time) ([]string, error)
 }
 
-// Pauses runs the containers that hold a shared PID namespace;
-// *pause.Service does.
-type Pauses interface {
-	Start(ctx context.Context, pod *Pod) (pid int, err error)
-	// PID is 0 if the pod's pause container does not run.
-	PID(ctx context.Context, podID string) (pid int, err error)
-	Remove(ctx context.Context, podID string) error
-}
-
 // Handlers tells what runtime handlers can do; *handler.Handlers does.
 type Handlers interface {
 	Features(ctx context.Context, name string) (spec.Features, error)
@@ -76,21 +67,29 @@ type Service struct {
 	quarantined map[string]error  // records that cannot be read, by id
 	byKey       map[string]string // ids by metadata
 	starting    map[string]*Pod   // those that are not in the catalog yet
+	closed      bool              // no more work begins
+
+	// life ends after the last operation; what watches sandboxes is counted in
+	// work.
+	life context.Context
+	end  context.CancelFunc
+	work sync.WaitGroup
 }
 
 // Deps are what a service is made of.
 type Deps struct {
-	Config   config.Runtime
-	Systemd  bool // cgroups are made through systemd
-	Host     spec.Host
-	BootID   string
-	Records  Records
-	Pins     Pins
-	Files    Files
-	Network  Network
-	Pauses   Pauses
-	Handlers Handlers
-	Log      *slog.Logger
+	Config    config.Runtime
+	Systemd   bool // cgroups are made through systemd
+	Host      spec.Host
+	BootID    string
+	Records   Records
+	Pins      Pins
+	Files     Files
+	Network   Network
+	Pauses    Holder // pause containers
+	Sandboxes Sandboxes
+	Handlers  Handlers
+	Log       *slog.Logger
 }
 
 // undoLimit bounds what a failed start of a pod undoes.
@@ -98,14 +97,23 @@ const undoLimit = time.Minute
 
 // New returns a service without pods; Recover finds those that exist.
 func New(deps Deps) *Service {
-	return &Service{
+	s := &Service{
 		Deps: deps, pods: catalog.New[*Pod]("pod"), operations: operation.New(),
 		quarantined: make(map[string]error), byKey: make(map[string]string), starting: make(map[string]*Pod),
 	}
+	s.life, s.end = context.WithCancel(context.Background())
+	return s
 }
 
 // Close cancels what still runs and waits for its end.
-func (s *Service) Close() { s.operations.Close() }
+func (s *Service) Close() {
+	s.operations.Close()
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.end()
+	s.work.Wait()
+}
 
 // Get returns a pod by id or the unique start of one. Errors: NotFound,
 // InvalidArgument.

@@ -8,7 +8,7 @@ import (
 )
 
 // Stop ends a pod: no new containers, then stopContainers, then the pause
-// container, network, namespaces and files. Its record stays. It is
+// container or sandbox, network, namespaces and files. Its record stays. It is
 // idempotent; every step is tried also after another has failed, but for the
 // network, which is not taken from containers that still run.
 func (s *Service) Stop(ctx context.Context, p *Pod, stopContainers func(context.Context) error) error {
@@ -31,8 +31,8 @@ func (s *Service) stop(ctx context.Context, p *Pod, stopContainers func(context.
 	// From here on it is no pod any more that anything can run in.
 	p.publish(func(st *State) { st.Ready, st.PausePID = false, 0 })
 	var failed []error
-	if p.record.GetPause() {
-		failed = append(failed, s.Pauses.Remove(ctx, p.ID))
+	if holder := s.holderOf(p); holder != nil {
+		failed = append(failed, holder.Remove(ctx, p.ID))
 	}
 	if !hostNetwork(p.Config) {
 		failed = append(failed, s.Network.Detach(ctx, p.ID, p.Config))
@@ -81,7 +81,7 @@ func (s *Service) RemoveQuarantined(ctx context.Context, id string) (bool, error
 		return false, nil
 	}
 	err := errors.Join(
-		s.Pauses.Remove(ctx, id), s.Network.Detach(ctx, id, nil),
+		s.removeHolders(ctx, id), s.Network.Detach(ctx, id, nil),
 		s.Pins.Remove(ctx, id), s.Files.Remove(ctx, id))
 	if err == nil {
 		err = s.Records.DeletePod(ctx, id)
@@ -96,7 +96,7 @@ func (s *Service) RemoveQuarantined(ctx context.Context, id string) (bool, error
 	return true, nil
 }
 
-// PauseExited marks a pod whose pause container has ended as not ready. It
+// PauseExited marks a pod whose pause container or sandbox has ended as not ready. It
 // tells whether id, which must be whole, is a pod's. A pod that is starting is
 // marked once it has started.
 func (s *Service) PauseExited(ctx context.Context, id string) bool {
@@ -112,8 +112,8 @@ func (s *Service) PauseExited(ctx context.Context, id string) bool {
 		return true
 	}
 	defer p.give()
-	if p.State().Ready && p.record.GetPause() {
-		s.logger(p.ID, p.Config).WarnContext(ctx, "the pod's pause container has ended: the pod is not ready any more")
+	if p.State().Ready && p.held() {
+		s.logger(p.ID, p.Config).WarnContext(ctx, "the pod's pause container or sandbox has ended: the pod is not ready any more")
 		p.publish(func(st *State) { st.Ready, st.PausePID = false, 0 })
 	}
 	return true

@@ -56,16 +56,20 @@ func setAnnotations(in *Input, s *specs.Spec) error {
 }
 
 // sandboxIDKey is the name of the annotation with the pod's id. Other shims
-// than runc's need the usual one to find their pod; for runc's it is used
+// than runc's, and those that make the pod's sandbox, need the usual one to
+// find their pod; for runc's it is used
 // only if the operator lists it among the handler's annotations, with the
 // effect that the shim is shared.
 func sandboxIDKey(h config.Handler) string {
-	if !strings.HasPrefix(h.Type, "io.containerd.runc.") ||
+	if !IsRunc(h) || h.Sandboxer == "shim" ||
 		slices.Contains(h.ContainerAnnotations, annSandboxID) || slices.Contains(h.PodAnnotations, annSandboxID) {
 		return annSandboxID
 	}
 	return SandboxIDAnnotation
 }
+
+// IsRunc tells whether a handler's shim is runc's, or one like it.
+func IsRunc(h config.Handler) bool { return strings.HasPrefix(h.Type, "io.containerd.runc.") }
 
 // passThrough copies annotations whose key matches one of globs. The keys
 // that say what the container is are nobody's but ours.

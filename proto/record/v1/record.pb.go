@@ -49,6 +49,9 @@ type Pod struct {
 	BootId string `protobuf:"bytes,9,opt,name=boot_id,json=bootId,proto3" json:"boot_id,omitempty"`
 	// selinux_mount_label is the label of the pod's files.
 	SelinuxMountLabel string `protobuf:"bytes,10,opt,name=selinux_mount_label,json=selinuxMountLabel,proto3" json:"selinux_mount_label,omitempty"`
+	// sandboxer is "shim" if the handler's shim made the pod's sandbox, which
+	// has the pod's id; empty if the pod is only what is made here.
+	Sandboxer string `protobuf:"bytes,15,opt,name=sandboxer,proto3" json:"sandboxer,omitempty"`
 	// updated is true once UpdatePodSandboxResources has been called: then the
 	// next two count, and not those in config.
 	Updated bool `protobuf:"varint,20,opt,name=updated,proto3" json:"updated,omitempty"`
@@ -157,6 +160,13 @@ func (x *Pod) GetBootId() string {
 func (x *Pod) GetSelinuxMountLabel() string {
 	if x != nil {
 		return x.SelinuxMountLabel
+	}
+	return ""
+}
+
+func (x *Pod) GetSandboxer() string {
+	if x != nil {
+		return x.Sandboxer
 	}
 	return ""
 }
@@ -425,7 +435,7 @@ var File_record_v1_record_proto protoreflect.FileDescriptor
 
 const file_record_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x16record/v1/record.proto\x12\x10trivet.record.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x03\n" +
+	"\x16record/v1/record.proto\x12\x10trivet.record.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x03\n" +
 	"\x03Pod\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12'\n" +
 	"\x0fruntime_handler\x18\x02 \x01(\tR\x0eruntimeHandler\x129\n" +
@@ -438,7 +448,8 @@ const file_record_v1_record_proto_rawDesc = "" +
 	"\x05pause\x18\b \x01(\bR\x05pause\x12\x17\n" +
 	"\aboot_id\x18\t \x01(\tR\x06bootId\x12.\n" +
 	"\x13selinux_mount_label\x18\n" +
-	" \x01(\tR\x11selinuxMountLabel\x12\x18\n" +
+	" \x01(\tR\x11selinuxMountLabel\x12\x1c\n" +
+	"\tsandboxer\x18\x0f \x01(\tR\tsandboxer\x12\x18\n" +
 	"\aupdated\x18\x14 \x01(\bR\aupdated\x12\x1a\n" +
 	"\boverhead\x18\x15 \x01(\fR\boverhead\x12\x1c\n" +
 	"\tresources\x18\x16 \x01(\fR\tresources\"\x94\x04\n" +

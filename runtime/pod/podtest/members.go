@@ -3,6 +3,7 @@ package podtest
 import (
 	"context"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -60,19 +61,22 @@ func (n *Network) Sweep(ctx context.Context, ids []string, asOf time.Time) (remo
 	return removed, err
 }
 
-// Pauses is a fake pod.Pauses: pids by pod. Calls: Pauses.Start, Pauses.PID,
-// Pauses.Remove.
-type Pauses struct {
+// Holders is a fake pod.Holder and pod.Sandboxes: pids by pod. Calls, for the
+// name Pauses: Pauses.Start, Pauses.Look, Pauses.Wait, Pauses.Remove.
+type Holders struct {
+	name   string
 	faults *Faults
 	*things[int]
 	last atomic.Int64
+	mu   sync.Mutex
+	ends map[string]chan struct{}
 }
 
-// Start is part of pod.Pauses.
-func (p *Pauses) Start(ctx context.Context, of *pod.Pod) (pid int, err error) {
-	err = p.faults.Do(ctx, "Pauses.Start", func() error {
-		pid = int(1000 + p.last.Add(1))
-		p.Put(of.ID, pid)
+// Start is part of pod.Holder.
+func (h *Holders) Start(ctx context.Context, of *pod.Pod) (pid int, err error) {
+	err = h.faults.Do(ctx, h.name+".Start", func() error {
+		pid = int(1000 + h.last.Add(1))
+		h.Put(of.ID, pid)
 		return nil
 	})
 	if err != nil {
@@ -81,20 +85,52 @@ func (p *Pauses) Start(ctx context.Context, of *pod.Pod) (pid int, err error) {
 	return pid, nil
 }
 
-// PID is part of pod.Pauses.
-func (p *Pauses) PID(ctx context.Context, podID string) (pid int, err error) {
-	err = p.faults.Do(ctx, "Pauses.PID", func() error {
-		pid, _ = p.Get(podID)
+// Look is part of pod.Holder.
+func (h *Holders) Look(ctx context.Context, podID string) (pid int, alive bool, err error) {
+	err = h.faults.Do(ctx, h.name+".Look", func() error {
+		pid, alive = h.Get(podID)
 		return nil
 	})
-	return pid, err
+	return pid, alive, err
 }
 
-// Remove is part of pod.Pauses.
-func (p *Pauses) Remove(ctx context.Context, podID string) error {
-	return p.faults.Do(ctx, "Pauses.Remove", func() error {
-		p.Drop(podID)
+// Remove is part of pod.Holder.
+func (h *Holders) Remove(ctx context.Context, podID string) error {
+	return h.faults.Do(ctx, h.name+".Remove", func() error {
+		h.End(podID)
 		return nil
+	})
+}
+
+// End plays the end of a pod's holder.
+func (h *Holders) End(podID string) {
+	h.Drop(podID)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if end, ok := h.ends[podID]; ok {
+		close(end)
+		delete(h.ends, podID)
+	}
+}
+
+// Wait is part of pod.Sandboxes.
+func (h *Holders) Wait(ctx context.Context, podID string) error {
+	return h.faults.Do(ctx, h.name+".Wait", func() error {
+		h.mu.Lock()
+		if h.ends[podID] == nil {
+			h.ends[podID] = make(chan struct{})
+		}
+		end := h.ends[podID]
+		h.mu.Unlock()
+		if _, lives := h.Get(podID); !lives {
+			return nil
+		}
+		select {
+		case <-end:
+			return nil
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
 	})
 }
 

@@ -18,12 +18,13 @@ const BootID = "first-boot"
 // World is a machine with containerd and netsync, as pods see them.
 type World struct {
 	Faults
-	Records  *Records
-	Pins     *Pins
-	Files    *Files
-	Network  *Network
-	Pauses   *Pauses
-	Handlers Handlers
+	Records   *Records
+	Pins      *Pins
+	Files     *Files
+	Network   *Network
+	Pauses    *Holders
+	Sandboxes *Holders
+	Handlers  Handlers
 }
 
 // New returns a world without pods.
@@ -33,7 +34,8 @@ func New() *World {
 	w.Pins = &Pins{faults: &w.Faults, things: newThings[Pin]()}
 	w.Files = &Files{faults: &w.Faults, things: newThings[bool]()}
 	w.Network = &Network{faults: &w.Faults, things: newThings[Attached]()}
-	w.Pauses = &Pauses{faults: &w.Faults, things: newThings[int]()}
+	w.Pauses = &Holders{name: "Pauses", faults: &w.Faults, things: newThings[int](), ends: make(map[string]chan struct{})}
+	w.Sandboxes = &Holders{name: "Sandboxes", faults: &w.Faults, things: newThings[int](), ends: make(map[string]chan struct{})}
 	return w
 }
 
@@ -41,15 +43,16 @@ func New() *World {
 func (w *World) Deps() pod.Deps {
 	return pod.Deps{
 		Config: Config(), BootID: BootID,
-		Records: w.Records, Pins: w.Pins, Files: w.Files, Network: w.Network, Pauses: w.Pauses, Handlers: w.Handlers,
+		Records: w.Records, Pins: w.Pins, Files: w.Files, Network: w.Network, Pauses: w.Pauses, Sandboxes: w.Sandboxes, Handlers: w.Handlers,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }
 
-// Config is a configuration with two handlers.
+// Config is a configuration with three handlers.
 func Config() config.Runtime {
 	cfg := config.Default().Runtime
 	cfg.Handlers["other"] = config.Handler{Type: "io.containerd.runc.v2", Snapshotter: "native", CNIConfDir: "/etc/cni/other"}
+	cfg.Handlers["vm"] = config.Handler{Type: "io.containerd.kata.v2", Sandboxer: "shim"}
 	return cfg
 }
 
@@ -59,6 +62,7 @@ func (w *World) Leftovers() []string {
 	for kind, ids := range map[string][]string{
 		"record": w.Records.IDs(), "pins": w.Pins.IDs(), "files": w.Files.IDs(),
 		"attachment": w.Network.IDs(), "pause container": w.Pauses.IDs(),
+		"sandbox": w.Sandboxes.IDs(),
 	} {
 		for _, id := range ids {
 			all = append(all, kind+" "+id)
@@ -73,6 +77,7 @@ func (w *World) Reboot() {
 	w.Pins.clear()
 	w.Files.clear()
 	w.Pauses.clear()
+	w.Sandboxes.clear()
 }
 
 // Sandbox is the configuration of an ordinary pod: a network of its own, and

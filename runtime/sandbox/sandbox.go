@@ -1,0 +1,146 @@
+// Package sandbox has the shims of runtime handlers make pods' sandboxes, as
+// those of virtual machines do (sandboxer = "shim").
+//
+//	Start:   namespaces, network ─▶ shim ─▶ CreateSandbox ─▶ StartSandbox
+//	Remove:  StopSandbox ─▶ ShutdownSandbox ─▶ (SIGKILL to the shim)
+//
+// A sandbox has its pod's id and so has its shim, which runs all of the pod's
+// containers. It gets the pod's CRI configuration, the path of its network
+// namespace, and an OCI spec for its own process. Nothing is kept here: the
+// pod's record says that there is a sandbox, and containerd knows the rest.
+//
+// Remove always comes to an end: a shim that does not answer is killed.
+package sandbox
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/containerd/errdefs"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/internal/telemetry"
+	"github.com/trivet-cri/trivet/runtime/engine"
+	"github.com/trivet-cri/trivet/runtime/pod"
+	"github.com/trivet-cri/trivet/runtime/spec"
+	"github.com/trivet-cri/trivet/runtime/users"
+)
+
+// Containerd is what sandboxes need of it; *engine.Engine has it.
+type Containerd interface {
+	CreateSandbox(ctx context.Context, s engine.NewSandbox, handler config.Handler) error
+	StartSandbox(ctx context.Context, id string) (pid int, err error)
+	GetSandbox(ctx context.Context, id string) (engine.Sandbox, error)
+	WaitSandbox(ctx context.Context, id string) error
+	StopSandbox(ctx context.Context, id string, grace time.Duration) error
+	ShutdownSandbox(ctx context.Context, id string) error
+}
+
+// Machine is what sandboxes need of this machine; the zero Processes has it.
+type Machine interface {
+	// KillShim sends SIGKILL to the shim with an id, and tells whether there
+	// was one.
+	KillShim(id string) (killed bool, err error)
+	// HostPID tells whether a process is in this process's PID namespace.
+	HostPID(pid int) (bool, error)
+}
+
+// Deps are what a service is made of.
+type Deps struct {
+	Config     config.Runtime
+	PauseImage string // for annotations
+	Systemd    bool
+	Host       spec.Host
+	Containerd Containerd
+	Machine    Machine
+}
+
+// Service makes sandboxes. All methods may be called concurrently.
+type Service struct{ Deps }
+
+// New returns a service.
+func New(deps Deps) *Service { return &Service{deps} }
+
+// lookLimit bounds the look at a shim, which may hang.
+const lookLimit = 10 * time.Second
+
+// Start has the handler's shim make the pod's sandbox and returns its process,
+// 0 if the shim tells none. A shim that cannot is errdefs.ErrFailedPrecondition.
+// What a failed start has made is for Remove.
+func (s *Service) Start(ctx context.Context, p *pod.Pod) (pid int, err error) {
+	err = telemetry.Span(ctx, "sandbox.start", func(ctx context.Context) error {
+		pid, err = s.start(ctx, p)
+		return err
+	})
+	if err != nil {
+		return 0, fmt.Errorf("make the pod's sandbox by shim %s: %w", p.Handler.Type, err)
+	}
+	return pid, nil
+}
+
+func (s *Service) start(ctx context.Context, p *pod.Pod) (int, error) {
+	// Root, by number: there is no image to look for accounts in.
+	user, err := users.Resolve(users.Parse("", ""), nil, "")
+	if err != nil {
+		return 0, err
+	}
+	ociSpec, err := spec.BuildPause(spec.PauseInput{
+		ID: p.ID, Pod: p.Config, Image: ocispec.ImageConfig{Entrypoint: []string{"/pause"}}, ImageName: s.PauseImage,
+		Handler: p.Handler, Runtime: s.Config, Systemd: s.Systemd,
+		Namespaces: p.Namespaces, Files: p.Files, User: user, SELinux: p.SELinux, Host: s.Host,
+		Sysctls: p.Config.GetLinux().GetSysctls(),
+	})
+	if err != nil {
+		return 0, err
+	}
+	err = s.Containerd.CreateSandbox(ctx, engine.NewSandbox{
+		ID: p.ID, Config: p.Config, Spec: ociSpec, Netns: p.Namespaces.Network,
+	}, p.Handler)
+	if errdefs.IsNotImplemented(err) {
+		return 0, fmt.Errorf("it has no sandbox service, as sandboxer = %q needs it: %w: %w", pod.SandboxerShim, err, errdefs.ErrFailedPrecondition)
+	}
+	if err != nil {
+		return 0, err
+	}
+	pid, err := s.Containerd.StartSandbox(ctx, p.ID)
+	if err != nil {
+		return 0, err
+	}
+	return pid, s.checkShared(p, pid)
+}
+
+// checkShared refuses a pod that would share the host's PID namespace instead
+// of its own. Guests of virtual machines never join it: there, the process is
+// the machine's.
+func (s *Service) checkShared(p *pod.Pod, pid int) error {
+	if !p.SharesPID() || !spec.IsRunc(p.Handler) {
+		return nil
+	}
+	const field = "linux.security_context.namespace_options.pid"
+	if pid == 0 {
+		return fmt.Errorf("%s POD cannot be had: the sandbox tells no process: %w", field, errdefs.ErrFailedPrecondition)
+	}
+	host, err := s.Machine.HostPID(pid)
+	if err != nil {
+		return fmt.Errorf("%s: %w", field, err)
+	}
+	if host {
+		return fmt.Errorf("%s POD cannot be had: the sandbox's process is in the host's PID namespace: %w", field, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+// Look tells whether a pod's sandbox lives, and its process.
+func (s *Service) Look(ctx context.Context, podID string) (pid int, alive bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	found, err := s.Containerd.GetSandbox(ctx, podID)
+	return found.PID, found.Ready, err
+}
+
+// Wait returns nil when a pod's sandbox has ended or is not there.
+func (s *Service) Wait(ctx context.Context, podID string) error {
+	return s.Containerd.WaitSandbox(ctx, podID)
+}
