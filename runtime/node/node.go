@@ -37,6 +37,9 @@ func Detect(cfg config.Runtime) (Machine, error) {
 		m.UserNamespaces = strings.TrimSpace(string(limit)) != "0"
 	}
 	for name, handler := range cfg.Handlers {
+		if handler.CgroupWritable && !host.CgroupV2 {
+			return Machine{}, fmt.Errorf("runtime.runtimes.%s.cgroup_writable: this machine has no unified cgroup v2 hierarchy", name)
+		}
 		if handler.BaseRuntimeSpec == "" {
 			continue
 		}

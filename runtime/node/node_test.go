@@ -134,4 +134,10 @@ func TestDetect(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	cfg := config.Default().Runtime
+	cfg.Handlers["open"] = config.Handler{Type: "io.containerd.runc.v2", CgroupWritable: true}
+	_, err = node.Detect(cfg)
+	if refused := err != nil && strings.Contains(err.Error(), "runtime.runtimes.open.cgroup_writable"); refused == m.Host.CgroupV2 {
+		t.Errorf("cgroup_writable: %v", err)
+	}
 }

@@ -74,11 +74,16 @@ func hide(defaults []specs.Mount, binds []bind) []specs.Mount {
 	})
 }
 
-// cgroupMount shows the container its cgroups, read-only. Without a cgroup
+// cgroupMount shows the container its cgroups, read-only unless the handler's
+// cgroup_writable says otherwise, which is for version 2 alone. Without a cgroup
 // namespace, mounting version 2 changes the options of the host's own mount,
 // so they are repeated.
 func cgroupMount(in *Input, s *specs.Spec) specs.Mount {
-	options := []string{"nosuid", "noexec", "nodev", "relatime", "ro"}
+	mode := "ro"
+	if in.Handler.CgroupWritable && in.Host.CgroupV2 {
+		mode = "rw"
+	}
+	options := []string{"nosuid", "noexec", "nodev", "relatime", mode}
 	if !slices.ContainsFunc(s.Linux.Namespaces, isKind(specs.CgroupNamespace)) {
 		options = append(options, in.Host.CgroupOptions...)
 	}
