@@ -65,9 +65,9 @@ type Runtime struct {
 	IgnoreBlockIONotEnabled  bool               `toml:"ignore_blockio_not_enabled_errors" comment:"Run containers that ask for a block I/O class without one where none are configured."`
 	EnableCRIU               bool               `toml:"enable_criu" comment:"Make and restore checkpoints where CRIU is there."`
 	DefaultEnv               []string           `toml:"default_env" comment:"Environment of all containers, as NAME=VALUE; that of image and pod wins."`
-	DefaultUlimits           []string           `toml:"default_ulimits" comment:"Limits of all containers, as name=soft:hard, for example nofile=1024:4096; -1 is unlimited."`
-	DefaultCapabilities      []string           `toml:"default_capabilities" comment:"Capabilities of containers before their pod adds and drops, for example CHOWN. Empty: the usual fourteen."`
-	Timezone                 string             `toml:"timezone" comment:"Zone of the tz database for /etc/localtime in containers, or Local for the host's. Empty: as the image has it."`
+	DefaultUlimits           []string           `toml:"default_ulimits" comment:"Limits of all containers, as name=soft:hard, for example nofile=1024:4096; -1 is unlimited. A limit of the same name in a handler's base_runtime_spec wins."`
+	DefaultCapabilities      []string           `toml:"default_capabilities" comment:"Capabilities of containers before their pod adds and drops, for example CHOWN. Empty: the usual fourteen. Those of a handler's base_runtime_spec win."`
+	Timezone                 string             `toml:"timezone" comment:"Zone of /usr/share/zoneinfo for /etc/localtime in containers, or Local for the host's. Empty: as the image has it."`
 }
 
 // NRI configures the plugins of the Node Resource Interface.

@@ -32,9 +32,13 @@ func (r *Runtime) validate(check *checker) {
 	for _, variable := range r.DefaultEnv {
 		if name, _, ok := strings.Cut(variable, "="); !ok || name == "" {
 			check.add("runtime.default_env", "%q is not NAME=VALUE", variable)
+		} else if strings.ContainsRune(variable, 0) {
+			check.add("runtime.default_env", "%q has a zero byte", variable)
 		}
 	}
-	if strings.HasPrefix(r.Timezone, "/") || slices.Contains(strings.Split(r.Timezone, "/"), "..") {
+	r.validateUlimits(check)
+	r.validateCapabilities(check)
+	if strings.HasPrefix(r.Timezone, "/") || strings.ContainsRune(r.Timezone, 0) || slices.Contains(strings.Split(r.Timezone, "/"), "..") {
 		check.add("runtime.timezone", "%q is not the name of a time zone", r.Timezone)
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Handlers)) {

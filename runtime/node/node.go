@@ -28,6 +28,9 @@ func Detect(cfg config.Runtime) (Machine, error) {
 	if err != nil {
 		return Machine{}, fmt.Errorf("detect this machine: %w", err)
 	}
+	if host.Localtime, err = spec.Localtime(cfg.Timezone); err != nil {
+		return Machine{}, fmt.Errorf("runtime.timezone: %w", err)
+	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return Machine{}, fmt.Errorf("read boot id: %w", err)

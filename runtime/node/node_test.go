@@ -141,3 +141,13 @@ func TestDetect(t *testing.T) {
 		t.Errorf("cgroup_writable: %v", err)
 	}
 }
+
+func TestUnknownTimezone(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default().Runtime
+	cfg.Timezone = "Mars/Olympus"
+	_, err := node.Detect(cfg)
+	if err == nil || !strings.Contains(err.Error(), `runtime.timezone: find time zone "Mars/Olympus"`) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -141,6 +141,10 @@ func podBinds(in *Input) []bind {
 			binds = append(binds, plainBind(f.source, f.destination, access, ids))
 		}
 	}
+	if in.Host.Localtime != "" {
+		// Anybody may read it, and not every file system can be mapped.
+		binds = append(binds, plainBind(in.Host.Localtime, "/etc/localtime", "ro", nil))
+	}
 	if in.Files.Shm != "" {
 		// The tmpfs starts empty and is open to all, so it needs no mapping,
 		// which kernels before 6.3 cannot give to a tmpfs.

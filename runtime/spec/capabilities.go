@@ -8,6 +8,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/cap"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/internal/config"
 )
 
 // setCapabilities gives the same set as bounding, permitted and effective; if
@@ -76,6 +78,4 @@ func isAll(name string) bool { return strings.EqualFold(name, "ALL") }
 
 // capability is the kernel's name. The CRI leaves CAP_ out, but people write
 // it, and would not notice a drop without effect.
-func capability(name string) string {
-	return "CAP_" + strings.TrimPrefix(strings.ToUpper(name), "CAP_")
-}
+func capability(name string) string { return config.CapabilityName(name) }

@@ -31,6 +31,10 @@ type Host struct {
 	// containers started by, raise an OOM score only.
 	OOMScoreFixed bool
 
+	// Localtime is the file for /etc/localtime in containers; empty for that
+	// of the image.
+	Localtime string
+
 	// MaskedPaths and ReadonlyPaths are the defaults; requests bring their own
 	// unless disable_proc_mount is set.
 	MaskedPaths, ReadonlyPaths []string

@@ -72,9 +72,9 @@ func setImageCwd(image *ocispec.ImageConfig, s *specs.Spec) {
 }
 
 // environment is, from the weakest to the strongest: the base's variables,
-// PATH, TERM, HOSTNAME, the image's and the request's.
+// PATH, TERM, HOSTNAME, those of default_env, the image's and the request's.
 func environment(in *Input, base []string) []string {
-	env := newEnviron(len(base) + len(in.Image.Env) + len(in.Config.GetEnvs()) + 3)
+	env := newEnviron(len(base) + len(in.Image.Env) + len(in.Config.GetEnvs()) + len(in.Runtime.DefaultEnv) + 3)
 	env.set(base...)
 	env.set(defaultPath)
 	if in.Config.GetTty() {
@@ -85,6 +85,7 @@ func environment(in *Input, base []string) []string {
 		hostname = in.Host.Hostname
 	}
 	env.set("HOSTNAME=" + hostname)
+	env.set(in.Runtime.DefaultEnv...)
 	env.set(in.Image.Env...)
 	for _, e := range in.Config.GetEnvs() {
 		env.set(e.GetKey() + "=" + string(e.GetValue()))

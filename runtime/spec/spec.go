@@ -66,7 +66,7 @@ func Build(in Input) (*specs.Spec, error) {
 		return nil, fmt.Errorf("copy base_runtime_spec of handler %q: %w", in.HandlerName, err)
 	}
 	steps := []step{
-		checkPrivileged, setProcess, setNamespaces, setMounts, setDevices, setCapabilities,
+		setDefaults, checkPrivileged, setProcess, setNamespaces, setMounts, setDevices, setCapabilities,
 		setPaths, setSecurity, setResources, setClasses, setCgroup, setAnnotations, setCDI,
 	}
 	for _, apply := range steps {

@@ -1,0 +1,125 @@
+package spec_test
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/runtime/spec"
+)
+
+func TestDefaultUlimits(t *testing.T) {
+	t.Parallel()
+	nofile := specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 1024, Hard: 4096}
+	core := specs.POSIXRlimit{Type: "RLIMIT_CORE", Soft: 0, Hard: config.Unlimited}
+	base := specs.POSIXRlimit{Type: "RLIMIT_NOFILE", Soft: 9, Hard: 9}
+	for name, test := range map[string]struct {
+		base *specs.Spec
+		want []specs.POSIXRlimit
+	}{
+		"built in":  {nil, []specs.POSIXRlimit{nofile, core}},
+		"base wins": {&specs.Spec{Process: &specs.Process{Rlimits: []specs.POSIXRlimit{base}}}, []specs.POSIXRlimit{base, core}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := plain()
+			in.Runtime.DefaultUlimits, in.Base = []string{"nofile=1024:4096", "core=0:-1"}, test.base
+			if got := build(t, in).Process.Rlimits; !slices.Equal(got, test.want) {
+				t.Errorf("got %+v, want %+v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestDefaultCapabilities(t *testing.T) {
+	t.Parallel()
+	kill := &specs.Spec{Process: &specs.Process{Capabilities: &specs.LinuxCapabilities{
+		Bounding: []string{"CAP_KILL"}, Permitted: []string{"CAP_KILL"}, Effective: []string{"CAP_KILL"},
+	}}}
+	for name, test := range map[string]struct {
+		request *runtimeapi.Capability
+		base    *specs.Spec
+		want    []string
+	}{
+		"none asked":  {want: []string{"CAP_CHOWN", "CAP_NET_RAW"}},
+		"add, drop":   {request: &runtimeapi.Capability{AddCapabilities: []string{"KILL"}, DropCapabilities: []string{"CHOWN"}}, want: []string{"CAP_KILL", "CAP_NET_RAW"}},
+		"base wins":   {base: kill, want: []string{"CAP_KILL"}},
+		"base has no": {base: &specs.Spec{Process: &specs.Process{}}, want: []string{"CAP_CHOWN", "CAP_NET_RAW"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := plain()
+			in.Runtime.DefaultCapabilities, in.Base = []string{"chown", "CAP_NET_RAW", "CHOWN"}, test.base
+			security(&in).Capabilities = test.request
+			got := build(t, in).Process.Capabilities
+			for _, list := range [][]string{got.Bounding, got.Permitted, got.Effective} {
+				if slices.Sort(list); !slices.Equal(list, test.want) {
+					t.Errorf("got %+v, want %q in all three", got, test.want)
+				}
+			}
+		})
+	}
+}
+
+func TestDefaultEnv(t *testing.T) {
+	t.Parallel()
+	in := plain()
+	in.Runtime.DefaultEnv = []string{"MODE=node", "LANG=node", "PROXY=proxy:1", "PATH=/node", "EMPTY="}
+	in.Image.Env = []string{"LANG=C"}
+	got := build(t, in).Process.Env
+	for _, want := range []string{"MODE=test", "LANG=C", "PROXY=proxy:1", "PATH=/node", "EMPTY="} {
+		if !slices.Contains(got, want) {
+			t.Errorf("got %q without %s", got, want)
+		}
+	}
+	if len(got) != 6 { // and HOSTNAME
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestTimezone(t *testing.T) {
+	t.Parallel()
+	in := plain()
+	if m, ok := mountAt(t, build(t, in), "/etc/localtime"); ok {
+		t.Errorf("without a zone: got %+v", m)
+	}
+	in.Host.Localtime = "/zones/here"
+	m, ok := mountAt(t, build(t, in), "/etc/localtime")
+	if !ok || m.Source != "/zones/here" || !slices.Equal(m.Options, []string{"rbind", "rprivate", "ro"}) || m.UIDMappings != nil {
+		t.Errorf("got %+v", m)
+	}
+	in.Config.Mounts = []*runtimeapi.Mount{{HostPath: "/own", ContainerPath: "/etc//localtime"}}
+	s := build(t, in)
+	if slices.ContainsFunc(s.Mounts, func(m specs.Mount) bool { return m.Source == "/zones/here" }) {
+		t.Errorf("the request's own mount is covered: %+v", s.Mounts)
+	}
+}
+
+func TestLocaltime(t *testing.T) {
+	t.Parallel()
+	if got, err := spec.Localtime(""); got != "" || err != nil {
+		t.Errorf("no zone: got %q, %v", got, err)
+	}
+	for zone, file := range map[string]string{"Local": "/etc/localtime", "Etc/UTC": "/usr/share/zoneinfo/Etc/UTC"} {
+		if _, err := os.Stat(file); err != nil {
+			t.Logf("this machine has no %s", file)
+			continue
+		}
+		if got, err := spec.Localtime(zone); got != file || err != nil {
+			t.Errorf("%s: got %q, %v", zone, got, err)
+		}
+	}
+	if _, err := spec.Localtime("Mars/Olympus"); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), `"Mars/Olympus"`) {
+		t.Errorf("missing: %v", err)
+	}
+	if _, err := spec.Localtime("."); err == nil {
+		t.Error("a directory is taken for a zone")
+	}
+}
