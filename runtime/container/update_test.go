@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -168,35 +169,37 @@ func TestUpdateFails(t *testing.T) {
 // the container's own stop do not wait for it.
 func TestUpdateHangs(t *testing.T) {
 	t.Parallel()
-	n := newNode(t)
-	c, other := n.start(t, "app", limited(limits(8*mib, 512))), n.create(t, "other", limited(limits(8*mib, 512)))
-	entered, release := n.Hold("Tasks.Update")
-	defer release()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	err := n.Process.Containers.Update(ctx, c, limits(9*mib, 0), nil)
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "update task") {
-		t.Fatalf("got %v, want the deadline and the stage", err)
-	}
-	<-entered
-	n.has(t, c, 8*mib, 512)
-	n.update(t, other, limits(9*mib, 0))
-	n.has(t, other, 9*mib, 512)
-	running := n.Process.Containers.Running()
-	if len(running) != 1 || running[0].What != "update container "+c.ID {
-		t.Errorf("operations: %+v", running)
-	}
-	// Another one waits for its turn, also no longer than it may.
-	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if err := n.Process.Containers.Update(ctx, c, limits(7*mib, 0), nil); !errors.Is(err, context.DeadlineExceeded) ||
-		!strings.Contains(err.Error(), "earlier update") {
-		t.Errorf("got %v, want the deadline and the stage", err)
-	}
-	if err := n.Process.Containers.Stop(t.Context(), c, time.Second); err != nil {
-		t.Errorf("stop: %v", err)
-	}
-	ended(t, c, 143, "Error")
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		c, other := n.start(t, "app", limited(limits(8*mib, 512))), n.create(t, "other", limited(limits(8*mib, 512)))
+		entered, release := n.Hold("Tasks.Update")
+		defer release()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		err := n.Process.Containers.Update(ctx, c, limits(9*mib, 0), nil)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "update task") {
+			t.Fatalf("got %v, want the deadline and the stage", err)
+		}
+		<-entered
+		n.has(t, c, 8*mib, 512)
+		n.update(t, other, limits(9*mib, 0))
+		n.has(t, other, 9*mib, 512)
+		running := n.Process.Containers.Running()
+		if len(running) != 1 || running[0].What != "update container "+c.ID {
+			t.Errorf("operations: %+v", running)
+		}
+		// Another one waits for its turn, also no longer than it may.
+		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := n.Process.Containers.Update(ctx, c, limits(7*mib, 0), nil); !errors.Is(err, context.DeadlineExceeded) ||
+			!strings.Contains(err.Error(), "earlier update") {
+			t.Errorf("got %v, want the deadline and the stage", err)
+		}
+		if err := n.Process.Containers.Stop(t.Context(), c, time.Second); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+		ended(t, c, 143, "Error")
+	})
 }
 
 // TestUpdateGoesOn has a client that gives up: the update is done all the

@@ -48,6 +48,10 @@ func setUp(ctx context.Context) (err error) {
 	if workDir, err = os.MkdirTemp("", "trivet-e2e-"); err != nil {
 		return err
 	}
+	// Root of a pod with a user namespace is nobody here, and must get through.
+	if err := os.Chmod(workDir, 0o711); err != nil {
+		return err
+	}
 	if err := harness.BuildLab(ctx, os.Stderr); err != nil {
 		return err
 	}
