@@ -27,6 +27,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/namespaces"
 	"github.com/trivet-cri/trivet/runtime/network"
 	"github.com/trivet-cri/trivet/runtime/node"
+	"github.com/trivet-cri/trivet/runtime/nri"
 	"github.com/trivet-cri/trivet/runtime/pause"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/podcheckpoint"
@@ -123,6 +124,7 @@ type nouns struct {
 	pods        *pod.Service
 	containers  *container.Service
 	checkpoints *podcheckpoint.Service
+	plugins     *nri.Plugins // nil without NRI
 	health      *node.Health
 	server      *rpc.Server
 	sweepViews  func(context.Context) error
@@ -141,19 +143,20 @@ func build(env member.Env, o *others) (*nouns, error) {
 		Config: cfg.Runtime, Image: cfg.Image, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
 		Containerd: o.containerd, Images: images, KillShim: killShim,
 	})
+	namedClasses, err := loadClasses(cfg.Runtime, log)
+	if err != nil {
+		return nil, err
+	}
+	plugins, podHooks, containerHooks := hooks(env, o, namedClasses)
 	sandboxes := sandbox.New(sandbox.Deps{
 		Config: cfg.Runtime, PauseImage: cfg.Image.PauseImage, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
 		Containerd: o.containerd, Machine: sandbox.Processes{},
 	})
 	pods := pod.New(pod.Deps{
 		Config: cfg.Runtime, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host, BootID: o.machine.BootID,
-		Records: o.containerd, Pins: o.pins, Files: o.files, Network: networks, Pauses: pauses, Sandboxes: sandboxes, Handlers: handlers, Log: log,
+		Records: o.containerd, Pins: o.pins, Files: o.files, Network: networks, Pauses: pauses, Sandboxes: sandboxes, Handlers: handlers, Hooks: podHooks, Log: log,
 	})
 	imageVolumes, err := imagevolume.New(filepath.Join(cfg.State, "image-volumes"), o.containerd, images)
-	if err != nil {
-		return nil, err
-	}
-	namedClasses, err := loadClasses(cfg.Runtime, log)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +167,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 		CheckpointDir: filepath.Join(cfg.Root, "checkpoints"), JournalDir: filepath.Join(cfg.State, "checkpoints"),
 		CRIU: checkpoint.NewCRIU(cfg.Runtime.EnableCRIU), Freezer: o.containerd, Dumper: o.containerd, Restorer: o.containerd, Puller: images,
 		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, ImageVolumes: imageVolumes, Handlers: handlers,
-		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd, Streams: o.streamer, Images: images, Pods: pods, Log: log,
+		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd, Streams: o.streamer, Images: images, Pods: pods, Hooks: containerHooks, Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -179,6 +182,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 		cri.NewNode(cri.NodeDeps{
 			Config: cfg, RuntimeError: health.Error, Network: networks,
 			Handlers: handlers.Reports, UserNamespacesHostNetwork: o.machine.UserNamespaces,
+			Plugins:   overview(plugins),
 			Overviews: map[string]cri.Overview{"pods": pods, "containers": containers, "checkpoints": checkpoints},
 		}),
 		cri.NewSandboxes(pods, containers),
@@ -192,7 +196,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 		cri.NewImages(images, cfg.Runtime.Handlers))
 	begun := time.Now() // views of this process come later
 	return &nouns{
-		networks: networks, handlers: handlers, images: images, pods: pods, containers: containers, checkpoints: checkpoints, health: health, server: server,
+		networks: networks, handlers: handlers, images: images, pods: pods, containers: containers, checkpoints: checkpoints, plugins: plugins, health: health, server: server,
 		sweepViews: func(ctx context.Context) error { return o.containerd.SweepViews(ctx, begun) },
 	}, nil
 }
@@ -216,6 +220,7 @@ func (n *nouns) run(ctx context.Context, env member.Env) error {
 	var group errgroup.Group
 	for _, work := range []func(context.Context) error{
 		n.networks.Run, n.images.Run, n.containers.Watch, n.containers.Thaw, n.health.Run,
+		n.servePlugins,
 		func(ctx context.Context) error { n.pods.Verify(ctx); return nil },
 		func(ctx context.Context) error { return n.sweep(ctx, env.Log) },
 	} {

@@ -100,7 +100,7 @@ func BindUnix(path string) (net.Listener, error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o711); err != nil {
 		return nil, fmt.Errorf("make directory of socket: %w", err)
 	}
-	if err := removeStale(path); err != nil {
+	if err := RemoveStale(path); err != nil {
 		return nil, err
 	}
 	config := net.ListenConfig{Control: private}
@@ -127,9 +127,10 @@ func private(_, _ string, raw syscall.RawConn) error {
 	return chmod
 }
 
-// removeStale removes a socket file whose server is gone. Only the kernel's
-// refusal proves that: a server whose backlog is full is busy, not gone.
-func removeStale(path string) error {
+// RemoveStale removes a socket file whose server is gone. Only the kernel's
+// refusal proves that: a server whose backlog is full is busy, not gone. One
+// that is served is an error; none at all is not.
+func RemoveStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

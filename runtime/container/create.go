@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -121,10 +122,14 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	if err != nil {
 		return nil, err
 	}
+	c.User, c.mountLabel = ociSpec.Process.User, ociSpec.Linux.MountLabel
+	if err := s.ask(ctx, &made, p, c, ociSpec); err != nil {
+		return nil, err
+	}
 	if err := restored.fit(ociSpec); err != nil {
 		return nil, err
 	}
-	c.User, c.cgroupsPath, c.mountLabel = ociSpec.Process.User, ociSpec.Linux.CgroupsPath, ociSpec.Linux.MountLabel
+	c.cgroupsPath = ociSpec.Linux.CgroupsPath
 	c.setLimits(ociSpec)
 	if len(volumes) > 0 {
 		// Before the record: what the record tells of is whole.
@@ -151,7 +156,22 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	made.Release()
 	s.add(c)
 	s.logger(c).InfoContext(ctx, "container is created", "image", cfg.GetImage().GetImage())
+	s.Hooks.ContainerCreated(ctx, c)
 	return c, nil
+}
+
+// ask lets plugins adjust a container's spec, or refuse it.
+func (s *Service) ask(ctx context.Context, made *undo.Stack, p *pod.Pod, c *Container, ociSpec *specs.Spec) error {
+	operation.Stage(ctx, "plugins")
+	made.Add("plugins", func(ctx context.Context) error {
+		s.Hooks.StopContainer(ctx, c)
+		s.Hooks.RemoveContainer(ctx, c)
+		return nil
+	})
+	if err := s.Hooks.CreateContainer(ctx, p, c, ociSpec); err != nil {
+		return fmt.Errorf("create container %s: %w", c.ID, err)
+	}
+	return nil
 }
 
 // blank is a container that nothing exists of yet.

@@ -86,7 +86,7 @@ func TestCreateFails(t *testing.T) {
 	reference.Calls()
 	reference.create(t, "server")
 	steps := reference.Steps()
-	for _, want := range []string{"Containers.Create", "Snapshots.Prepare", "Snapshots.View"} {
+	for _, want := range []string{"Containers.Create", "Snapshots.Prepare", "Snapshots.View", "Plugins.CreateContainer"} {
 		if !slices.Contains(steps, want) {
 			t.Errorf("%s is no step", want)
 		}
@@ -97,6 +97,9 @@ func TestCreateFails(t *testing.T) {
 		_, err := n.Process.Containers.Create(t.Context(), n.pod, containertest.Config("server"))
 		injected(t, err)
 		n.leaves(t)
+		if known := n.Hooks.IDs(); len(known) > 0 {
+			t.Errorf("plugins still know %v", known)
+		}
 		if len(n.Process.Containers.All()) != 0 || len(n.Process.Containers.Running()) != 0 {
 			t.Error("the service has it")
 		}

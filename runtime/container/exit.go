@@ -68,6 +68,9 @@ func (s *Service) endSoon(c *Container, how exit) {
 func (s *Service) ended(ctx context.Context, c *Container, how exit) {
 	for {
 		err := s.workOff(ctx, c, how)
+		if err == nil {
+			s.tellEnd(ctx, c)
+		}
 		if err == nil || ctx.Err() != nil {
 			return
 		}

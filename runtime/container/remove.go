@@ -20,6 +20,14 @@ func (s *Service) Remove(ctx context.Context, c *Container) error {
 	if err := s.Stop(ctx, c, 0); err != nil {
 		return err
 	}
+	if err := s.remove(ctx, c); err != nil {
+		return err
+	}
+	s.Hooks.RemoveContainer(ctx, c)
+	return nil
+}
+
+func (s *Service) remove(ctx context.Context, c *Container) error {
 	if err := c.take(ctx); err != nil {
 		return err
 	}

@@ -285,19 +285,19 @@ func environment(p *specs.Process) []string {
 
 // createTask creates the container's task, one that continues a checkpoint if
 // the container is made from one.
-func (s *Service) createTask(ctx context.Context, c *Container, rootfs []mount.Mount, io engine.TaskIO) error {
+func (s *Service) createTask(ctx context.Context, c *Container, rootfs []mount.Mount, io engine.TaskIO) (pid int, err error) {
 	if c.record.Load().GetCheckpoint() == "" {
-		_, err := s.Tasks.CreateTask(ctx, c.ID, rootfs, io, c.Handler.Path)
-		return err
+		return s.Tasks.CreateTask(ctx, c.ID, rootfs, io, c.Handler.Path)
 	}
 	if err := s.CRIU.Check(ctx, c.Handler); err != nil {
-		return err
+		return 0, err
 	}
 	dir := s.checkpoints.of(c.ID)
 	if err := telemetry.Span(ctx, "rootfs.apply", func(ctx context.Context) error { return s.applyDiff(ctx, dir, rootfs) }); err != nil {
-		return err
+		return 0, err
 	}
-	return s.Restorer.RestoreTask(ctx, c.ID, rootfs, io, engine.Restore{Images: filepath.Join(dir, checkpoint.ImagesDir), Handler: c.Handler})
+	// Its process is there only once it is started.
+	return 0, s.Restorer.RestoreTask(ctx, c.ID, rootfs, io, engine.Restore{Images: filepath.Join(dir, checkpoint.ImagesDir), Handler: c.Handler})
 }
 
 func (s *Service) applyDiff(ctx context.Context, dir string, rootfs []mount.Mount) error {

@@ -109,6 +109,7 @@ type Deps struct {
 	Restorer  Restorer
 	Puller    Puller
 	Handlers  Handlers
+	Hooks     Hooks // nil for none
 	Log       *slog.Logger
 }
 
@@ -140,6 +141,9 @@ type Service struct {
 
 // New returns a service without containers; Recover finds those that exist.
 func New(deps Deps) (*Service, error) {
+	if deps.Hooks == nil {
+		deps.Hooks = NoHooks{}
+	}
 	m, err := newMarks(deps.StateDir)
 	if err != nil {
 		return nil, err

@@ -46,8 +46,15 @@ func (s *Service) Start(ctx context.Context, c *Container, p *pod.Pod) error {
 		if err := c.take(ctx); err != nil {
 			return struct{}{}, err
 		}
-		defer c.give()
-		return struct{}{}, s.start(ctx, c)
+		err = s.start(ctx, c)
+		c.give()
+		// Without the turn: a slow plugin holds up nothing else.
+		if err == nil {
+			s.Hooks.ContainerStarted(ctx, c)
+		} else {
+			s.tellEnd(ctx, c)
+		}
+		return struct{}{}, err
 	})
 	return err
 }
@@ -136,11 +143,16 @@ func (s *Service) run(ctx context.Context, c *Container, begun time.Time, resume
 	}
 	operation.Stage(ctx, "create task")
 	made.Add("task", func(ctx context.Context) error { return s.destroyTask(ctx, c.ID) })
-	err = telemetry.Span(ctx, "task.create", func(ctx context.Context) error {
-		return s.insistOnTask(ctx, c, rootfs, io, resumed)
+	err = telemetry.Span(ctx, "task.create", func(ctx context.Context) (err error) {
+		pid, err = s.insistOnTask(ctx, c, rootfs, io, resumed)
+		return err
 	})
 	if err != nil {
 		return 0, err
+	}
+	operation.Stage(ctx, "plugins")
+	if err := s.Hooks.StartContainer(ctx, c, pid); err != nil {
+		return 0, fmt.Errorf("start container %s: %w", c.ID, err)
 	}
 	operation.Stage(ctx, "start task")
 	if err := s.marks.set(c.ID, mark{Begun: begun, Step: starting}); err != nil {
@@ -160,21 +172,21 @@ func (s *Service) run(ctx context.Context, c *Container, begun time.Time, resume
 // insistOnTask makes the task. containerd may still be making that of an earlier
 // start, whose caller it has lost: it is not there yet to be destroyed, but its
 // directory is.
-func (s *Service) insistOnTask(ctx context.Context, c *Container, rootfs []mount.Mount, io engine.TaskIO, resumed bool) error {
+func (s *Service) insistOnTask(ctx context.Context, c *Container, rootfs []mount.Mount, io engine.TaskIO, resumed bool) (pid int, err error) {
 	deadline := time.Now().Add(s.Config.StopTimeout.Std())
 	for {
-		err := s.createTask(ctx, c, rootfs, io)
+		pid, err = s.createTask(ctx, c, rootfs, io)
 		inTheWay := errdefs.IsAlreadyExists(err) || err != nil && strings.Contains(err.Error(), "file exists")
 		if !resumed || !inTheWay || time.Now().After(deadline) {
-			return err
+			return pid, err
 		}
 		select {
 		case <-ctx.Done():
-			return err
+			return pid, err
 		case <-time.After(startLook):
 		}
 		if err := s.destroyTask(ctx, c.ID); err != nil {
-			return err
+			return pid, err
 		}
 	}
 }

@@ -49,7 +49,7 @@ func TestStart(t *testing.T) {
 // task and streams is left, and it stays so after a restart.
 func TestStartFails(t *testing.T) {
 	t.Parallel()
-	eachFailure(t, []string{"Streams.Open", "Tasks.Create", "Tasks.Start"}, func(t *testing.T, step string, when podtest.When) {
+	eachFailure(t, []string{"Streams.Open", "Tasks.Create", "Plugins.StartContainer", "Tasks.Start"}, func(t *testing.T, step string, when podtest.When) {
 		n := newNode(t)
 		c := n.create(t, "server")
 		n.Fail(step, when, 1)

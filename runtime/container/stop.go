@@ -21,6 +21,19 @@ import (
 // comes to an end. One that does not run is no error.
 func (s *Service) Stop(ctx context.Context, c *Container, timeout time.Duration) error {
 	s.describe(ctx, c)
+	err := s.stop(ctx, c, timeout)
+	s.tellEnd(ctx, c)
+	return err
+}
+
+// tellEnd tells plugins if the container has ended.
+func (s *Service) tellEnd(ctx context.Context, c *Container) {
+	if c.State().Phase == runtimeapi.ContainerState_CONTAINER_EXITED {
+		s.Hooks.StopContainer(ctx, c)
+	}
+}
+
+func (s *Service) stop(ctx context.Context, c *Container, timeout time.Duration) error {
 	if !c.Running() {
 		return nil
 	}

@@ -38,17 +38,42 @@ func (c *Container) Resources() *runtimeapi.LinuxContainerResources { return c.l
 // is as it was.
 func (s *Service) Update(ctx context.Context, c *Container, resources *runtimeapi.LinuxContainerResources, annotations map[string]string) error {
 	s.describe(ctx, c)
+	// Before plugins are asked about it.
+	if err := spec.CheckResources("linux.resources", resources); err != nil {
+		return fmt.Errorf("update container %s: %w", c.ID, err)
+	}
 	request := &runtimeapi.UpdateContainerResourcesRequest{ContainerId: c.ID, Linux: resources, Annotations: annotations}
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(request)
 	if err != nil {
 		return fmt.Errorf("encode update of container %s: %w", c.ID, err)
 	}
 	_, err = operation.Do(ctx, s.operations, "update/"+string(text), "update container "+c.ID, updateLimit, func(ctx context.Context) (struct{}, error) {
-		return struct{}{}, s.update(ctx, c, &spec.Change{
-			Resources: resources, Annotations: annotations, Handler: c.Handler, Runtime: s.Config, Host: s.Host,
-		})
+		operation.Stage(ctx, "plugins")
+		wanted := resources
+		if c.State().Phase != runtimeapi.ContainerState_CONTAINER_EXITED { // else it is refused anyway
+			if wanted, err = s.Hooks.UpdateContainer(ctx, c, resources); err != nil {
+				return struct{}{}, fmt.Errorf("update container %s: %w", c.ID, err)
+			}
+		}
+		if err := s.update(ctx, c, s.change(c, wanted, annotations)); err != nil {
+			return struct{}{}, err
+		}
+		s.Hooks.ContainerUpdated(ctx, c)
+		return struct{}{}, nil
 	})
 	return err
+}
+
+// Adjust is Update without asking plugins: it is they who want it. It ends
+// with ctx. Errors are as of Update.
+func (s *Service) Adjust(ctx context.Context, c *Container, resources *runtimeapi.LinuxContainerResources) error {
+	ctx, cancel := context.WithTimeout(ctx, updateLimit)
+	defer cancel()
+	return s.update(ctx, c, s.change(c, resources, nil))
+}
+
+func (s *Service) change(c *Container, resources *runtimeapi.LinuxContainerResources, annotations map[string]string) *spec.Change {
+	return &spec.Change{Resources: resources, Annotations: annotations, Handler: c.Handler, Runtime: s.Config, Host: s.Host}
 }
 
 // update is alone with the limits of c, but not with c: a shim that hangs in

@@ -29,12 +29,20 @@ type Overview interface {
 	Quarantine() map[string]error
 }
 
+// Plugins are those of NRI; *nri.Plugins are. Neither method waits. A nil one
+// has none.
+type Plugins interface {
+	Registered() []string
+	Missing() []string // required ones, without which nothing is created
+}
+
 // NodeDeps are what Node is made of.
 type NodeDeps struct {
 	Config *config.Config
 	// RuntimeError is nil while containerd answers. It never waits.
 	RuntimeError func() error
 	Network      Network
+	Plugins      Plugins // nil for none
 	// Handlers are the reports on runtime handlers that there are. It never waits.
 	Handlers func() map[string]handler.Report
 	// UserNamespacesHostNetwork tells whether the machine lets pods of the host's
@@ -106,7 +114,13 @@ func (n *Node) runtimeCondition() *runtimeapi.RuntimeCondition {
 	if err := n.RuntimeError(); err != nil {
 		return &runtimeapi.RuntimeCondition{Type: runtimeapi.RuntimeReady, Reason: "ContainerdUnavailable", Message: err.Error()}
 	}
-	return &runtimeapi.RuntimeCondition{Type: runtimeapi.RuntimeReady, Status: true}
+	condition := &runtimeapi.RuntimeCondition{Type: runtimeapi.RuntimeReady, Status: true}
+	if n.Plugins != nil {
+		if missing := n.Plugins.Missing(); len(missing) > 0 {
+			condition.Message = "nothing is created: required NRI plugins are not registered: " + strings.Join(missing, ", ")
+		}
+	}
+	return condition
 }
 
 func (n *Node) networkCondition() *runtimeapi.RuntimeCondition {
@@ -134,9 +148,14 @@ func (n *Node) info() (map[string]string, error) {
 			quarantine[noun][id] = err.Error()
 		}
 	}
+	plugins := map[string][]string{"registered": {}, "missing": {}}
+	if n.Plugins != nil {
+		plugins["registered"] = append(plugins["registered"], n.Plugins.Registered()...)
+		plugins["missing"] = append(plugins["missing"], n.Plugins.Missing()...)
+	}
 	info := make(map[string]string)
 	for key, value := range map[string]any{
-		"config": n.Config, "operations": operations, "quarantine": quarantine, "network": n.Network.Status(), "handlers": n.Handlers(),
+		"config": n.Config, "operations": operations, "quarantine": quarantine, "network": n.Network.Status(), "handlers": n.Handlers(), "nri": plugins,
 	} {
 		text, err := json.Marshal(value)
 		if err != nil {

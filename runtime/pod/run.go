@@ -73,6 +73,10 @@ func (p *Pod) taken() error {
 }
 
 func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handlerName string, handler config.Handler) (_ *Pod, err error) {
+	operation.Stage(ctx, "plugins")
+	if err := s.Hooks.Admit(ctx); err != nil {
+		return nil, err
+	}
 	p, err := s.blank(cfg, handlerName, handler)
 	if err != nil {
 		return nil, err
@@ -110,6 +114,9 @@ func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 			return nil, err
 		}
 	}
+	if err := s.ask(ctx, &made, p); err != nil {
+		return nil, err
+	}
 	operation.Stage(ctx, "record")
 	made.Add("record", func(ctx context.Context) error { return s.Records.DeletePod(ctx, p.ID) })
 	if err := s.Records.CreatePod(ctx, engine.PodRecord{ID: p.ID, Labels: labels(cfg), Record: p.record}, handler); err != nil {
@@ -121,6 +128,20 @@ func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 	s.watch(p)
 	s.logger(p.ID, cfg).InfoContext(ctx, "pod runs", "ips", p.State().IPs)
 	return p, nil
+}
+
+// ask lets plugins refuse a pod that has all but its record.
+func (s *Service) ask(ctx context.Context, made *undo.Stack, p *Pod) error {
+	operation.Stage(ctx, "plugins")
+	made.Add("plugins", func(ctx context.Context) error {
+		s.Hooks.StopPod(ctx, p)
+		s.Hooks.RemovePod(ctx, p)
+		return nil
+	})
+	if err := s.Hooks.RunPod(ctx, p); err != nil {
+		return fmt.Errorf("run pod %s: %w", p.ID, err)
+	}
+	return nil
 }
 
 // blank is a pod that nothing exists of yet.

@@ -68,7 +68,7 @@ func TestRunFails(t *testing.T) {
 	reference := podtest.New()
 	run(t, newService(t, reference), cfg)
 	steps := reference.Steps()
-	for _, want := range []string{"Pins.Create", "Pins.Apply", "Files.Create", "Network.Attach", "Pauses.Start", "Records.Create"} {
+	for _, want := range []string{"Pins.Create", "Pins.Apply", "Files.Create", "Network.Attach", "Pauses.Start", "Records.Create", "Plugins.Admit", "Plugins.RunPod"} {
 		if !slices.Contains(steps, want) {
 			t.Errorf("%s is no step", want)
 		}
@@ -80,6 +80,9 @@ func TestRunFails(t *testing.T) {
 		_, err := s.Run(t.Context(), cfg, "")
 		injected(t, err)
 		empty(t, w)
+		if known := w.Plugins.IDs(); len(known) > 0 {
+			t.Errorf("plugins still know %v", known)
+		}
 		if len(s.All()) != 0 || len(s.Running()) != 0 {
 			t.Errorf("the service has %v, and runs %v", s.All(), s.Running())
 		}

@@ -89,6 +89,7 @@ type Deps struct {
 	Pauses    Holder // pause containers
 	Sandboxes Sandboxes
 	Handlers  Handlers
+	Hooks     Hooks // nil for none
 	Log       *slog.Logger
 }
 
@@ -97,6 +98,9 @@ const undoLimit = time.Minute
 
 // New returns a service without pods; Recover finds those that exist.
 func New(deps Deps) *Service {
+	if deps.Hooks == nil {
+		deps.Hooks = NoHooks{}
+	}
 	s := &Service{
 		Deps: deps, pods: catalog.New[*Pod]("pod"), operations: operation.New(),
 		quarantined: make(map[string]error), byKey: make(map[string]string), starting: make(map[string]*Pod),

@@ -27,6 +27,7 @@ func (s *Service) stop(ctx context.Context, p *Pod, stopContainers func(context.
 	if err := stopContainers(ctx); err != nil {
 		return err
 	}
+	s.Hooks.StopPod(ctx, p)
 	was := p.State().Ready
 	// From here on it is no pod any more that anything can run in.
 	p.publish(func(st *State) { st.Ready, st.PausePID = false, 0 })
@@ -68,6 +69,7 @@ func (s *Service) Remove(ctx context.Context, p *Pod, stopContainers, removeCont
 	}
 	s.mu.Unlock()
 	s.logger(p.ID, p.Config).InfoContext(ctx, "pod is removed")
+	s.Hooks.RemovePod(ctx, p)
 	return nil
 }
 

@@ -42,8 +42,16 @@ func (s *Service) Update(ctx context.Context, p *Pod, r Resources) error {
 			return struct{}{}, err
 		}
 		defer p.give()
+		operation.Stage(ctx, "plugins")
+		if err := s.Hooks.UpdatePod(ctx, p, r); err != nil {
+			return struct{}{}, fmt.Errorf("update pod %s: %w", p.ID, err)
+		}
 		operation.Stage(ctx, "record")
-		return struct{}{}, s.update(ctx, p, r)
+		if err := s.update(ctx, p, r); err != nil {
+			return struct{}{}, err
+		}
+		s.Hooks.PodUpdated(ctx, p)
+		return struct{}{}, nil
 	})
 	return err
 }

@@ -27,6 +27,9 @@ func (l *Lab) configuration(dir string) *config.Config {
 	}
 	// Machines that tests run on may lack CAP_SYS_RESOURCE.
 	cfg.Runtime.RestrictOOMScoreAdj = true
+	// The socket is in the state directory; plugins of the machine stay out.
+	cfg.NRI.PluginPath = filepath.Join(dir, "nri", "plugins")
+	cfg.NRI.PluginConfigPath = filepath.Join(dir, "nri", "conf.d")
 	cfg.Image.ConfigPath = l.CertsDir
 	cfg.CNI.ConfDir = l.CNIConfDir
 	cfg.CNI.BinDirs = []string{l.CNIBinDir}

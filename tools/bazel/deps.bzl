@@ -95,6 +95,12 @@ def go_dependencies():
         version = "v0.1.0",
     )
     go_repository(
+        name = "com_github_containerd_nri",
+        importpath = "github.com/containerd/nri",
+        sum = "h1:pVZwZCe0Z+d2WmScp51VTO3OmeuOZFoDGInX2n04e70=",
+        version = "v0.12.3",
+    )
+    go_repository(
         name = "com_github_containerd_platforms",
         importpath = "github.com/containerd/platforms",
         sum = "h1:vXd569rDrz8LeMXzAnBsy6LADV5YtsD8oyaRarxdmSU=",
@@ -213,6 +219,12 @@ def go_dependencies():
         importpath = "github.com/klauspost/compress",
         sum = "h1:a3C1ke2ohxFymNlb2HWAHjDeKCI90scRskErZkR0ezA=",
         version = "v1.20.0",
+    )
+    go_repository(
+        name = "com_github_knqyf263_go_plugin",
+        importpath = "github.com/knqyf263/go-plugin",
+        sum = "h1:CQs2+lOPIlkZVtcb835ZYDEoyyWJWLbSTWeCs0EwTwI=",
+        version = "v0.9.0",
     )
     go_repository(
         name = "com_github_microsoft_go_winio",
@@ -351,6 +363,12 @@ def go_dependencies():
         importpath = "github.com/sirupsen/logrus",
         sum = "h1:G2SED73/qrAu6YwbdxOD6peLkCBI3z7L+ykJFTXJBBo=",
         version = "v1.10.2",
+    )
+    go_repository(
+        name = "com_github_tetratelabs_wazero",
+        importpath = "github.com/tetratelabs/wazero",
+        sum = "h1:+gKemEuKCTevU4d7ZTzlsvgd1uaToIDtlQlmNbwqYhA=",
+        version = "v1.11.0",
     )
     go_repository(
         name = "com_github_urfave_cli_v2",
@@ -598,6 +616,7 @@ NOTICES = {
     "@com_github_containerd_go_cni//:notices": "github.com/containerd/go-cni",
     "@com_github_containerd_log//:notices": "github.com/containerd/log",
     "@com_github_containerd_log_otel//:notices": "github.com/containerd/log/otel",
+    "@com_github_containerd_nri//:notices": "github.com/containerd/nri",
     "@com_github_containerd_platforms//:notices": "github.com/containerd/platforms",
     "@com_github_containerd_plugin//:notices": "github.com/containerd/plugin",
     "@com_github_containerd_ttrpc//:notices": "github.com/containerd/ttrpc",
@@ -618,6 +637,7 @@ NOTICES = {
     "@com_github_grpc_ecosystem_grpc_gateway_v2//:notices": "github.com/grpc-ecosystem/grpc-gateway/v2",
     "@com_github_intel_goresctrl//:notices": "github.com/intel/goresctrl",
     "@com_github_klauspost_compress//:notices": "github.com/klauspost/compress",
+    "@com_github_knqyf263_go_plugin//:notices": "github.com/knqyf263/go-plugin",
     "@com_github_microsoft_go_winio//:notices": "github.com/Microsoft/go-winio",
     "@com_github_microsoft_hcsshim//:notices": "github.com/Microsoft/hcsshim",
     "@com_github_moby_locker//:notices": "github.com/moby/locker",
@@ -641,6 +661,7 @@ NOTICES = {
     "@com_github_russross_blackfriday_v2//:notices": "github.com/russross/blackfriday/v2",
     "@com_github_sasha_s_go_deadlock//:notices": "github.com/sasha-s/go-deadlock",
     "@com_github_sirupsen_logrus//:notices": "github.com/sirupsen/logrus",
+    "@com_github_tetratelabs_wazero//:notices": "github.com/tetratelabs/wazero",
     "@com_github_urfave_cli_v2//:notices": "github.com/urfave/cli/v2",
     "@com_github_x448_float16//:notices": "github.com/x448/float16",
     "@com_github_xrash_smetrics//:notices": "github.com/xrash/smetrics",

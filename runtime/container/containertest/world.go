@@ -32,12 +32,14 @@ const Image = "registry.test/server:1"
 // World is a machine with containerd, netsync and streamer.
 type World struct {
 	*podtest.World
-	Containers   *Containers
-	Snapshots    *Snapshots
-	Views        *Views
-	Tasks        *Tasks
-	Streams      *Streams
-	Images       *image.Service
+	Containers *Containers
+	Snapshots  *Snapshots
+	Views      *Views
+	Tasks      *Tasks
+	Streams    *Streams
+	Images     *image.Service
+	// Hooks are what plugins hear of containers; those of pods have theirs.
+	Hooks        *Plugins
 	store        *imagetest.Store
 	imageVolumes *imagevolume.Store
 	dir          string
@@ -52,6 +54,7 @@ func New(dir string) (*World, error) {
 	w.Views = &Views{faults: &w.Faults, snapshots: w.Snapshots, all: make(map[string]string)}
 	w.Tasks = &Tasks{faults: &w.Faults, all: make(map[string]*Task)}
 	w.Checkpoints = &Checkpoints{faults: &w.Faults, tasks: w.Tasks, frozen: make(map[string]bool), applied: make(map[string]Applied)}
+	w.Hooks = &Plugins{faults: &w.Faults, all: make(map[string][]string)}
 	w.Streams = &Streams{faults: &w.Faults, open: make(map[string]Open)}
 	content := imagetest.NewContent("server")
 	content.Config.Config.Entrypoint = []string{"/bin/server"}
@@ -110,7 +113,7 @@ func (w *World) Deps(pods *pod.Service) container.Deps {
 		Host:          spec.Host{Hostname: "node", Capabilities: []string{"CAP_CHOWN", "CAP_KILL"}},
 		CheckpointDir: w.CheckpointDir(), JournalDir: w.JournalDir(), Puller: w.Images,
 		CRIU: w.Checkpoints, Freezer: w.Checkpoints, Dumper: w.Checkpoints, Restorer: w.Checkpoints,
-		Records: w.Containers, Specs: w.Containers, Snapshots: w.Snapshots, Tasks: w.Tasks, Streams: w.Streams, Images: w.Images, Pods: pods,
+		Records: w.Containers, Specs: w.Containers, Snapshots: w.Snapshots, Tasks: w.Tasks, Streams: w.Streams, Images: w.Images, Pods: pods, Hooks: w.Hooks,
 		ImageVolumes: w.imageVolumes, Handlers: w.Handlers, Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -25,6 +25,7 @@ type World struct {
 	Pauses    *Holders
 	Sandboxes *Holders
 	Handlers  Handlers
+	Plugins   *Plugins
 }
 
 // New returns a world without pods.
@@ -36,6 +37,7 @@ func New() *World {
 	w.Network = &Network{faults: &w.Faults, things: newThings[Attached]()}
 	w.Pauses = &Holders{name: "Pauses", faults: &w.Faults, things: newThings[int](), ends: make(map[string]chan struct{})}
 	w.Sandboxes = &Holders{name: "Sandboxes", faults: &w.Faults, things: newThings[int](), ends: make(map[string]chan struct{})}
+	w.Plugins = &Plugins{faults: &w.Faults, things: newThings[bool]()}
 	return w
 }
 
@@ -43,7 +45,7 @@ func New() *World {
 func (w *World) Deps() pod.Deps {
 	return pod.Deps{
 		Config: Config(), BootID: BootID,
-		Records: w.Records, Pins: w.Pins, Files: w.Files, Network: w.Network, Pauses: w.Pauses, Sandboxes: w.Sandboxes, Handlers: w.Handlers,
+		Records: w.Records, Pins: w.Pins, Files: w.Files, Network: w.Network, Pauses: w.Pauses, Sandboxes: w.Sandboxes, Hooks: w.Plugins, Handlers: w.Handlers,
 		Log: slog.New(slog.DiscardHandler),
 	}
 }

@@ -1,0 +1,234 @@
+// Package nri lets plugins of the Node Resource Interface take part in the
+// lives of pods and containers.
+//
+//	pod, container ─▶ Hooks ─▶ Plugins ─┬─ ask:  run, create, start, update     waits, may refuse
+//	                                    └─ tell: created, stopped, removed ...  queued, waits a while
+//	                                          │ one at a time
+//	                                          ▼
+//	                                    NRI's adaptation ─▶ plugin 1, plugin 2, ...
+//
+// NRI's own library calls the plugins, one hook at a time on the whole node:
+// a slow plugin delays the hooks behind it, each by at most
+// plugin_request_timeout, after which the library drops the plugin. So creations
+// and starts wait for it, and nothing else does: lists and statuses take no
+// part, and whatever ends or removes something only waits a while for its
+// plugins to be told; they are told later, in the order in which it happened.
+//
+// Invariant: what plugins know, by synchronization or by hooks, is what Plugins
+// keeps (told): each plugin hears of each pod and container once, whether it
+// came before or after. After a restart of this process what exists is told,
+// not created again.
+//
+// Required plugins fail closed: while one is not registered, or when one does
+// not answer a hook that it has subscribed to, that hook fails with
+// errdefs.ErrUnavailable, and so nothing is created or started. Other plugins may
+// come and go. A plugin that the library has dropped is back once it registers
+// again; one of plugin_path, which the library starts, is started only once, at
+// the start of this process.
+//
+// A socket that cannot be listened on, or a bad plugin directory, is logged and
+// tried again: it ends no process, as pods can be served without plugins.
+package nri
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/containerd/nri/pkg/adaptation"
+	nrilog "github.com/containerd/nri/pkg/log"
+	"github.com/containerd/ttrpc"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/internal/version"
+	"github.com/trivet-cri/trivet/runtime/container"
+	"github.com/trivet-cri/trivet/runtime/pod"
+	"github.com/trivet-cri/trivet/runtime/spec"
+)
+
+// Specs reads containers' OCI specs; *engine.Engine does.
+type Specs interface {
+	ContainerSpec(ctx context.Context, id string) (*specs.Spec, error)
+}
+
+// Pods are those that exist; *pod.Service has them.
+type Pods interface {
+	All() map[string]*pod.Pod
+}
+
+// Containers are those that exist, and what plugins may have done to them;
+// *container.Service does.
+type Containers interface {
+	All() map[string]*container.Container
+	// Adjust changes limits without asking plugins about it.
+	Adjust(ctx context.Context, c *container.Container, resources *runtimeapi.LinuxContainerResources) error
+	Stop(ctx context.Context, c *container.Container, timeout time.Duration) error
+}
+
+// Deps are what Plugins is made of.
+type Deps struct {
+	Config  config.NRI
+	Socket  string // on which plugins register
+	Runtime config.Runtime
+	Specs   Specs
+	CDI     spec.CDI
+	// BlockIO resolves block I/O classes; nil without any.
+	BlockIO func(class string) (*specs.LinuxBlockIO, error)
+	Log     *slog.Logger
+}
+
+// Plugins are the plugins of one node. All methods may be called concurrently,
+// but Run only once; hooks wait for it.
+type Plugins struct {
+	Deps
+	peers *peers
+	told  *told
+	tells *queue
+	turn  chan struct{} // holds a token while a hook runs
+
+	begun      chan struct{} // closed when the first start of the library is over
+	mu         sync.Mutex
+	library    *adaptation.Adaptation // nil while it could not be started
+	containers Containers             // set before begun is closed
+	work       sync.WaitGroup
+	closed     bool // no more work begins
+}
+
+// useLog has the library, whose log is one for all, write into a log of ours.
+var useLog sync.Once
+
+// New returns plugins of which none is connected yet: Run does that.
+func New(deps Deps) *Plugins {
+	useLog.Do(func() { nrilog.Set(logger{deps.Log.With("from", "nri")}) })
+	return &Plugins{
+		Deps: deps, peers: newPeers(), told: newTold(), tells: newQueue(),
+		turn: make(chan struct{}, 1), begun: make(chan struct{}),
+	}
+}
+
+const (
+	// retryPause is the pause between attempts to start the library.
+	retryPause = 5 * time.Second
+	// updateLimit bounds all changes of containers that one answer asks for.
+	updateLimit = 30 * time.Second
+)
+
+// Run serves plugins until ctx ends. What exists must have been recovered
+// before. It only ends with ctx.
+func (p *Plugins) Run(ctx context.Context, pods Pods, containers Containers) error {
+	life, end := context.WithCancel(context.WithoutCancel(ctx))
+	p.containers = containers
+	p.told.seed(pods.All(), containers.All())
+	begin := sync.OnceFunc(func() { close(p.begun) })
+	adaptation.SetPluginRegistrationTimeout(p.Config.PluginRegistrationTimeout.Std())
+	adaptation.SetPluginRequestTimeout(p.Config.PluginRequestTimeout.Std())
+	p.work.Go(func() { p.tells.run(life) })
+	for p.library == nil && ctx.Err() == nil {
+		library, err := p.start(life)
+		if err != nil {
+			p.Log.ErrorContext(ctx, "NRI plugins cannot be served yet", "error", err)
+		}
+		p.mu.Lock()
+		p.library = library
+		p.mu.Unlock()
+		begin()
+		if err != nil {
+			select {
+			case <-ctx.Done():
+			case <-time.After(retryPause):
+			}
+		}
+	}
+	begin()
+	<-ctx.Done()
+	end()
+	if p.library != nil {
+		p.library.Stop()
+	}
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.peers.close()
+	p.work.Wait()
+	return nil
+}
+
+// background has the end of Run wait for work; once that has come, no more
+// begins.
+func (p *Plugins) background(work func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.closed {
+		p.work.Go(work)
+	}
+}
+
+// start starts the library, with the plugins of plugin_path, and publishes its
+// socket.
+func (p *Plugins) start(life context.Context) (_ *adaptation.Adaptation, err error) {
+	socket, err := newSocket(p.Socket)
+	if err != nil {
+		return nil, err
+	}
+	defer socket.discard()
+	options := []adaptation.Option{
+		adaptation.WithPluginPath(p.Config.PluginPath), adaptation.WithPluginConfigPath(p.Config.PluginConfigPath),
+		adaptation.WithSocketPath(socket.private()), adaptation.WithMetrics(metrics{p.peers}),
+		adaptation.WithTTRPCOptions([]ttrpc.ClientOpts{func(c *ttrpc.Client) { p.connected(life, c) }}, nil),
+	}
+	if p.Config.DisableConnections {
+		options = append(options, adaptation.WithDisabledExternalConnections())
+	}
+	library, err := adaptation.New("trivet", version.String(), p.synchronize, p.update, options...)
+	if err != nil {
+		return nil, fmt.Errorf("start NRI: %w", err)
+	}
+	if err := library.Start(); err != nil {
+		return nil, fmt.Errorf("start NRI: %w", err)
+	}
+	if p.Config.DisableConnections {
+		return library, nil
+	}
+	if err := socket.publish(); err != nil {
+		library.Stop()
+		return nil, err
+	}
+	return library, nil
+}
+
+// connected follows the connection to a plugin from its first instant.
+func (p *Plugins) connected(life context.Context, client *ttrpc.Client) {
+	one := p.peers.add(client)
+	ttrpc.WithUnaryClientInterceptor(one.intercept)(client)
+	p.background(func() {
+		_ = client.UserOnCloseWait(life)
+		if name := p.peers.remove(one); name != "" && life.Err() == nil {
+			p.Log.WarnContext(life, "NRI plugin has gone", "plugin", name, "required", p.required(name))
+		}
+	})
+}
+
+// logger has the library log as we do.
+type logger struct{ log *slog.Logger }
+
+func (l logger) Debugf(ctx context.Context, format string, args ...any) {
+	l.log.DebugContext(ctx, fmt.Sprintf(format, args...))
+}
+
+// Infof is for people who look for a fault in a plugin: the node's state has
+// not changed by it.
+func (l logger) Infof(ctx context.Context, format string, args ...any) {
+	l.log.DebugContext(ctx, fmt.Sprintf(format, args...))
+}
+
+func (l logger) Warnf(ctx context.Context, format string, args ...any) {
+	l.log.WarnContext(ctx, fmt.Sprintf(format, args...))
+}
+
+func (l logger) Errorf(ctx context.Context, format string, args ...any) {
+	l.log.ErrorContext(ctx, fmt.Sprintf(format, args...))
+}
