@@ -33,6 +33,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/podcheckpoint"
 	"github.com/trivet-cri/trivet/runtime/podfiles"
 	"github.com/trivet-cri/trivet/runtime/sandbox"
+	"github.com/trivet-cri/trivet/runtime/selinux"
 	"github.com/trivet-cri/trivet/runtime/spec"
 	"github.com/trivet-cri/trivet/runtime/stats"
 )
@@ -152,7 +153,12 @@ func build(env member.Env, o *others) (*nouns, error) {
 		Config: cfg.Runtime, PauseImage: cfg.Image.PauseImage, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
 		Containerd: o.containerd, Machine: sandbox.Processes{},
 	})
+	labels, err := selinuxLabels(cfg.Runtime, log)
+	if err != nil {
+		return nil, err
+	}
 	pods := pod.New(pod.Deps{
+		Labels: labels,
 		Config: cfg.Runtime, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host, BootID: o.machine.BootID,
 		Records: o.containerd, Pins: o.pins, Files: o.files, Network: networks, Pauses: pauses, Sandboxes: sandboxes, Handlers: handlers, Hooks: podHooks, Log: log,
 	})
@@ -161,6 +167,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 		return nil, err
 	}
 	containers, err := container.New(container.Deps{
+		Labels:  labels,
 		Classes: namedClasses, KillShim: killShim,
 		Config: cfg.Runtime, Snapshotter: cfg.Image.Snapshotter, Systemd: cfg.SystemdCgroup(),
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
@@ -321,6 +328,21 @@ func (n *nouns) sweep(ctx context.Context, log *slog.Logger) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// selinuxLabels are nil unless SELinux is asked for.
+func selinuxLabels(cfg config.Runtime, log *slog.Logger) (*selinux.Labels, error) {
+	if !cfg.EnableSELinux {
+		return nil, nil
+	}
+	library, enabled, err := selinux.System(cfg.SELinuxCategoryRange)
+	if err != nil {
+		return nil, err
+	}
+	if !enabled {
+		log.Warn("runtime.enable_selinux is set, but this machine has no SELinux: containers get no labels")
+	}
+	return selinux.New(library, cfg.SELinuxCategoryRange), nil
 }
 
 // snapshotters are those that runtime handlers name.

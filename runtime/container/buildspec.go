@@ -6,7 +6,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/opencontainers/selinux/go-selinux/label"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/runtime/image"
@@ -34,11 +33,11 @@ func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.
 	if err != nil {
 		return nil, err
 	}
-	selinux, err := s.selinux(p, c.Config)
+	labels, err := s.label(p, c)
 	if err != nil {
 		return nil, err
 	}
-	prepared, err := s.prepareMounts(ctx, p, c, selinux.MountLabel)
+	prepared, err := s.prepareMounts(ctx, p, c, labels.MountLabel)
 	if err != nil {
 		return nil, err
 	}
@@ -59,7 +58,7 @@ func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.
 	return spec.Build(spec.Input{
 		ID: c.ID, PodID: p.ID, Pod: p.Config, Config: prepared, Image: img.Config.Config, ImageName: imageName,
 		Handler: p.Handler, HandlerName: handlerName, Features: features, Runtime: s.Config, Systemd: s.Systemd,
-		Namespaces: namespaces, Files: p.Files, Volumes: volumes, User: user, SELinux: selinux,
+		Namespaces: namespaces, Files: p.Files, Volumes: volumes, User: user, SELinux: labels,
 		Base: s.Bases[handlerName], Host: s.Host, CDI: s.CDI, Classes: s.Classes,
 	})
 }
@@ -97,19 +96,3 @@ func (s *Service) namespaces(p *pod.Pod, cfg *runtimeapi.ContainerConfig) (spec.
 }
 
 func pidNamespace(pid int) string { return fmt.Sprintf("/proc/%d/ns/pid", pid) }
-
-// selinux are the container's labels: its own options, else the pod's.
-func (s *Service) selinux(p *pod.Pod, cfg *runtimeapi.ContainerConfig) (spec.SELinux, error) {
-	if !s.Config.EnableSELinux {
-		return spec.SELinux{}, nil
-	}
-	options := cfg.GetLinux().GetSecurityContext().GetSelinuxOptions()
-	if options == nil {
-		return p.SELinux, nil
-	}
-	process, mount, err := label.InitLabels(pod.LabelOptions(options))
-	if err != nil {
-		return spec.SELinux{}, fmt.Errorf("config.linux.security_context.selinux_options %v: %w: %w", options, err, errdefs.ErrInvalidArgument)
-	}
-	return spec.SELinux{ProcessLabel: process, MountLabel: mount}, nil
-}

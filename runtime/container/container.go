@@ -54,6 +54,7 @@ type Container struct {
 	rootfs      []mount.Mount // nil after a recovery: containerd knows
 	cgroupsPath string        // of the OCI spec
 	mountLabel  string        // SELinux label of its root
+	ownLabel    string        // with the level that it holds, empty for none; guarded by the turn
 	// snapshotLabels are those of its snapshot.
 	snapshotLabels map[string]string
 	// record is replaced when it ends; who only reads it needs no turn.

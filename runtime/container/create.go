@@ -117,6 +117,7 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 		return nil, err
 	}
 	operation.Stage(ctx, "spec")
+	made.Add("SELinux labels", func(context.Context) error { s.unlabel(c); return nil })
 	volumes := s.volumes(c.ID, cfg, img)
 	ociSpec, err := s.spec(ctx, p, c, img, volumes)
 	if err != nil {

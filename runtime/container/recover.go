@@ -36,6 +36,7 @@ func (s *Service) Recover(ctx context.Context) error {
 		s.mu.Lock()
 		s.byKey[c.key] = c.ID
 		s.mu.Unlock()
+		s.relabel(c)
 		found[c.ID] = c
 	}
 	s.containers.PutAll(found)

@@ -42,6 +42,7 @@ func (s *Service) remove(ctx context.Context, c *Container) error {
 		delete(s.byKey, c.key)
 	}
 	s.mu.Unlock()
+	s.unlabel(c)
 	s.logger(c).InfoContext(ctx, "container is removed")
 	return nil
 }

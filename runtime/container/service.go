@@ -21,6 +21,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/imagevolume"
 	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/pod"
+	"github.com/trivet-cri/trivet/runtime/selinux"
 	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
@@ -108,6 +109,7 @@ type Deps struct {
 	Dumper    Dumper
 	Restorer  Restorer
 	Puller    Puller
+	Labels    *selinux.Labels // nil without SELinux; those of Pods
 	Handlers  Handlers
 	Hooks     Hooks // nil for none
 	Log       *slog.Logger

@@ -51,6 +51,8 @@ type Pod struct {
 	record *recordv1.Pod
 	state  atomic.Pointer[State]
 	turn   chan struct{} // holds a token while an operation changes the pod
+	// labelled: it holds the level of its SELinux labels; guarded by the turn.
+	labelled bool
 	// watched tells that somebody waits for its sandbox's end.
 	watched atomic.Bool
 

@@ -37,6 +37,8 @@ func (s *Service) Recover(ctx context.Context) error {
 		if taken {
 			s.Log.WarnContext(ctx, "two pods have the same metadata", "pod", p.ID, "other", other, "metadata", p.key)
 		}
+		s.Labels.Hold(p.SELinux.MountLabel)
+		p.labelled = true
 		found[p.ID] = p
 	}
 	s.pods.PutAll(found)

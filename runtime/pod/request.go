@@ -9,7 +9,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"github.com/opencontainers/selinux/go-selinux/label"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/config"
@@ -47,16 +46,7 @@ func (s *Service) check(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, h
 	if err := spec.CheckPod(cfg, s.Config, s.Host); err != nil {
 		return config.Handler{}, err
 	}
-	options := cfg.GetLinux().GetSecurityContext().GetNamespaceOptions()
-	for _, f := range []struct {
-		field string
-		mode  runtimeapi.NamespaceMode
-	}{{"network", options.GetNetwork()}, {"ipc", options.GetIpc()}} {
-		if f.mode != runtimeapi.NamespaceMode_POD && f.mode != runtimeapi.NamespaceMode_NODE {
-			return config.Handler{}, invalid("linux.security_context.namespace_options."+f.field, f.mode.String(), "is neither POD nor NODE")
-		}
-	}
-	return handler, s.checkFeatures(ctx, handlerName, options)
+	return handler, s.checkFeatures(ctx, handlerName, cfg.GetLinux().GetSecurityContext().GetNamespaceOptions())
 }
 
 // checkFeatures refuses what the handler cannot do. It is asked only if the
@@ -137,31 +127,6 @@ func mappings(o *runtimeapi.UserNamespace, of func(*runtimeapi.UserNamespace) []
 		out = append(out, specs.LinuxIDMapping{HostID: m.GetHostId(), ContainerID: m.GetContainerId(), Size: m.GetLength()})
 	}
 	return out
-}
-
-// selinux makes the pod's labels; they are empty without SELinux.
-func (s *Service) selinux(cfg *runtimeapi.PodSandboxConfig) (spec.SELinux, error) {
-	if !s.Config.EnableSELinux {
-		return spec.SELinux{}, nil
-	}
-	process, mount, err := label.InitLabels(LabelOptions(cfg.GetLinux().GetSecurityContext().GetSelinuxOptions()))
-	if err != nil {
-		return spec.SELinux{}, fmt.Errorf("make SELinux labels: %w: %w", err, errdefs.ErrInvalidArgument)
-	}
-	return spec.SELinux{ProcessLabel: process, MountLabel: mount}, nil
-}
-
-// LabelOptions translates SELinux options of the CRI to the library's.
-func LabelOptions(o *runtimeapi.SELinuxOption) []string {
-	var options []string
-	for _, part := range []struct{ name, value string }{
-		{"user", o.GetUser()}, {"role", o.GetRole()}, {"type", o.GetType()}, {"level", o.GetLevel()},
-	} {
-		if part.value != "" {
-			options = append(options, part.name+":"+part.value)
-		}
-	}
-	return options
 }
 
 // labels make the record findable with containerd's own tools. containerd

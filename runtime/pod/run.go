@@ -82,6 +82,7 @@ func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 		return nil, err
 	}
 	if err := p.take(ctx); err != nil {
+		s.unlabel(p)
 		return nil, err
 	}
 	defer p.give()
@@ -97,6 +98,7 @@ func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 
 	operation.Stage(ctx, "namespaces and files")
 	// The undo of each comes before the step: what is half done is undone too.
+	made.Add("SELinux labels", func(context.Context) error { s.unlabel(p); return nil })
 	made.Add("namespaces", func(ctx context.Context) error { return s.Pins.Remove(ctx, p.ID) })
 	made.Add("files", func(ctx context.Context) error { return s.Files.Remove(ctx, p.ID) })
 	if !hostNetwork(cfg) {
@@ -150,7 +152,7 @@ func (s *Service) blank(cfg *runtimeapi.PodSandboxConfig, handlerName string, ha
 	if err != nil {
 		return nil, fmt.Errorf("encode pod's configuration: %w", err)
 	}
-	labels, err := s.selinux(cfg)
+	labels, err := s.label(cfg, handler)
 	if err != nil {
 		return nil, err
 	}
@@ -159,7 +161,7 @@ func (s *Service) blank(cfg *runtimeapi.PodSandboxConfig, handlerName string, ha
 		SelinuxLabel: labels.ProcessLabel, SelinuxMountLabel: labels.MountLabel, BootId: s.BootID, Attached: !hostNetwork(cfg),
 	}
 	p := newPod(ident.New(), record, cfg, handler)
-	p.SELinux = labels
+	p.SELinux, p.labelled = labels, true
 	p.settle(handler, cfg)
 	p.publish(func(st *State) {
 		st.Resources = Resources{Overhead: cfg.GetLinux().GetOverhead(), Resources: cfg.GetLinux().GetResources()}

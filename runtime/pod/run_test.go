@@ -389,17 +389,6 @@ func TestInterfaceSysctlOfHost(t *testing.T) {
 	}
 }
 
-func TestLabelOptions(t *testing.T) {
-	t.Parallel()
-	got := pod.LabelOptions(&runtimeapi.SELinuxOption{User: "u", Role: "r", Type: "t", Level: "s0:c1,c2"})
-	if want := []string{"user:u", "role:r", "type:t", "level:s0:c1,c2"}; !slices.Equal(got, want) {
-		t.Errorf("%q, want %q", got, want)
-	}
-	if got := pod.LabelOptions(nil); len(got) != 0 {
-		t.Errorf("without options: %q", got)
-	}
-}
-
 // TestLongLabels: containerd refuses labels of more than 4096 bytes, so those
 // are left out.
 func TestLongLabels(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/network"
 	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/podfiles"
+	"github.com/trivet-cri/trivet/runtime/selinux"
 	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
@@ -89,7 +90,8 @@ type Deps struct {
 	Pauses    Holder // pause containers
 	Sandboxes Sandboxes
 	Handlers  Handlers
-	Hooks     Hooks // nil for none
+	Hooks     Hooks           // nil for none
+	Labels    *selinux.Labels // nil without SELinux
 	Log       *slog.Logger
 }
 

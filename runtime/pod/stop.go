@@ -68,6 +68,7 @@ func (s *Service) Remove(ctx context.Context, p *Pod, stopContainers, removeCont
 		delete(s.byKey, p.key)
 	}
 	s.mu.Unlock()
+	s.unlabel(p)
 	s.logger(p.ID, p.Config).InfoContext(ctx, "pod is removed")
 	s.Hooks.RemovePod(ctx, p)
 	return nil

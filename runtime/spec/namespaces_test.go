@@ -165,9 +165,18 @@ func TestUserNamespaceRefused(t *testing.T) {
 		}, "differs from the pod's"},
 		"no mappings": {func(in *spec.Input) { both(in, &runtimeapi.UserNamespace{}) }, "needs one uid and one gid mapping"},
 		"two mappings": {func(in *spec.Input) {
-			both(in, &runtimeapi.UserNamespace{Uids: append(ids(1, 1), ids(2, 1)...), Gids: ids(1, 1)})
+			both(in, &runtimeapi.UserNamespace{Uids: append(ids(1, 1), &runtimeapi.IDMapping{HostId: 2, ContainerId: 1, Length: 1}), Gids: ids(1, 1)})
 		}, "needs one uid"},
-		"empty range":     {func(in *spec.Input) { both(in, &runtimeapi.UserNamespace{Uids: ids(1, 0), Gids: ids(1, 1)}) }, "empty range"},
+		"overlap in the container": {func(in *spec.Input) {
+			both(in, &runtimeapi.UserNamespace{Uids: append(ids(1, 1), ids(2, 1)...), Gids: ids(1, 1)})
+		}, "userns_options.uids[1].container_id 0 with length 1 overlaps"},
+		"overlap on the host": {func(in *spec.Input) {
+			both(in, &runtimeapi.UserNamespace{Uids: ids(1, 1), Gids: append(ids(1, 4), &runtimeapi.IDMapping{HostId: 4, ContainerId: 4, Length: 1})})
+		}, "userns_options.gids[1].host_id 4 with length 1 overlaps"},
+		"beyond the ids": {func(in *spec.Input) {
+			both(in, &runtimeapi.UserNamespace{Uids: ids(4294967295, 1), Gids: ids(1, 1)})
+		}, "userns_options.uids[0].host_id 4294967295 with length 1 goes beyond the highest id"},
+		"empty range":     {func(in *spec.Input) { both(in, &runtimeapi.UserNamespace{Uids: ids(1, 0), Gids: ids(1, 1)}) }, "userns_options.uids[0].length 0 maps nothing"},
 		"NODE with range": {func(in *spec.Input) { both(in, &runtimeapi.UserNamespace{Mode: modeNode, Uids: ids(1, 1)}) }, "does not go with mappings"},
 		"CONTAINER":       {func(in *spec.Input) { both(in, &runtimeapi.UserNamespace{Mode: modeContainer}) }, "is neither POD nor NODE"},
 		"not pinned":      {func(in *spec.Input) { in.Namespaces.User = "" }, "no user namespace to join"},

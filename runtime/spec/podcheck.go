@@ -7,11 +7,14 @@ import (
 	"github.com/trivet-cri/trivet/runtime/users"
 )
 
-// CheckPod refuses a pod whose security context could not be had by a pause
-// container: most pods have none here, and the others' mistakes would only
+// CheckPod refuses a pod that is wrong by itself, or whose security context
+// could not be had by a pause container: most pods have none here, and the others' mistakes would only
 // show when their namespaces are made. Errors are as of Build.
 func CheckPod(pod *runtimeapi.PodSandboxConfig, runtime config.Runtime, host Host) error {
 	sc := pod.GetLinux().GetSecurityContext()
+	if err := checkSandbox(pod); err != nil {
+		return err
+	}
 	if _, err := PauseUser(sc, ""); err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package spec
 
 import (
-	"math"
 	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -57,18 +56,16 @@ func userMappings(o *runtimeapi.UserNamespace) (mappings, error) {
 		}
 		return mappings{}, nil
 	case runtimeapi.NamespaceMode_POD:
+		if err := checkRanges(usernsField+".uids", o.GetUids()); err != nil {
+			return mappings{}, err
+		}
+		if err := checkRanges(usernsField+".gids", o.GetGids()); err != nil {
+			return mappings{}, err
+		}
 		// The kubelet gives one range, from 0: snapshots are shifted by it.
 		if len(o.GetUids()) != 1 || len(o.GetGids()) != 1 {
 			return mappings{}, invalid(usernsField+".mode", o.GetMode(), "needs one uid and one gid mapping, not %d and %d",
 				len(o.GetUids()), len(o.GetGids()))
-		}
-		if o.GetUids()[0].GetLength() == 0 || o.GetGids()[0].GetLength() == 0 {
-			return mappings{}, invalid(usernsField, o, "maps an empty range")
-		}
-		for _, m := range []*runtimeapi.IDMapping{o.GetUids()[0], o.GetGids()[0]} {
-			if max(uint64(m.GetHostId()), uint64(m.GetContainerId()))+uint64(m.GetLength()) > math.MaxUint32 {
-				return mappings{}, invalid(usernsField, o, "maps beyond the largest id")
-			}
 		}
 		return mappings{idMappings(o.GetUids()), idMappings(o.GetGids())}, nil
 	}

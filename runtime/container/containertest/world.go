@@ -114,7 +114,7 @@ func (w *World) Deps(pods *pod.Service) container.Deps {
 		CheckpointDir: w.CheckpointDir(), JournalDir: w.JournalDir(), Puller: w.Images,
 		CRIU: w.Checkpoints, Freezer: w.Checkpoints, Dumper: w.Checkpoints, Restorer: w.Checkpoints,
 		Records: w.Containers, Specs: w.Containers, Snapshots: w.Snapshots, Tasks: w.Tasks, Streams: w.Streams, Images: w.Images, Pods: pods, Hooks: w.Hooks,
-		ImageVolumes: w.imageVolumes, Handlers: w.Handlers, Log: slog.New(slog.DiscardHandler),
+		Labels: pods.Labels, ImageVolumes: w.imageVolumes, Handlers: w.Handlers, Log: slog.New(slog.DiscardHandler),
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/runtime/pod"
+	"github.com/trivet-cri/trivet/runtime/selinux"
 )
 
 // BootID is that of the machine until a test reboots it.
@@ -26,6 +27,8 @@ type World struct {
 	Sandboxes *Holders
 	Handlers  Handlers
 	Plugins   *Plugins
+	SELinux   bool            // processes that start from now on label pods
+	labels    *selinux.Labels // of the last process
 }
 
 // New returns a world without pods.
@@ -41,9 +44,16 @@ func New() *World {
 	return w
 }
 
-// Deps are the world as a service takes it, with Config.
+// categories is more than any test's pods need.
+const categories = 1024
+
+// Deps are the world as a service of a new process takes it, with Config.
 func (w *World) Deps() pod.Deps {
+	if w.SELinux {
+		w.labels = selinux.New(&Labels{faults: &w.Faults, things: newThings[bool]()}, categories)
+	}
 	return pod.Deps{
+		Labels: w.labels,
 		Config: Config(), BootID: BootID,
 		Records: w.Records, Pins: w.Pins, Files: w.Files, Network: w.Network, Pauses: w.Pauses, Sandboxes: w.Sandboxes, Hooks: w.Plugins, Handlers: w.Handlers,
 		Log: slog.New(slog.DiscardHandler),
@@ -62,6 +72,7 @@ func Config() config.Runtime {
 func (w *World) Leftovers() []string {
 	var all []string
 	for kind, ids := range map[string][]string{
+		"label":  w.labels.Held(),
 		"record": w.Records.IDs(), "pins": w.Pins.IDs(), "files": w.Files.IDs(),
 		"attachment": w.Network.IDs(), "pause container": w.Pauses.IDs(),
 		"sandbox": w.Sandboxes.IDs(),
