@@ -225,10 +225,10 @@ var refusals = map[string]refusal{
 	}), "seccomp", "9"),
 	"pod: user namespace, mode":  badPod(userns(func(u *runtimeapi.UserNamespace) { u.Mode = runtimeapi.NamespaceMode_CONTAINER }), "userns_options.mode", "CONTAINER"),
 	"pod: user namespace, none":  badPod(userns(func(u *runtimeapi.UserNamespace) { u.Uids = nil }), "userns_options", "not 0 and 1"),
-	"pod: user namespace, empty": badPod(userns(func(u *runtimeapi.UserNamespace) { u.Uids[0].Length = 0 }), "userns_options", "empty"),
+	"pod: user namespace, empty": badPod(userns(func(u *runtimeapi.UserNamespace) { u.Uids[0].Length = 0 }), "uids[0].length", "maps nothing"),
 	"pod: user namespace, overlap": badPod(userns(func(u *runtimeapi.UserNamespace) {
 		u.Uids = append(u.Uids, &runtimeapi.IDMapping{ContainerId: 100, HostId: 655460, Length: 10})
-	}), "userns_options", "not 2 and 1"),
+	}), "uids[1].host_id", "overlaps"),
 	"pod: user namespace, too far":        badPod(userns(func(u *runtimeapi.UserNamespace) { u.Uids[0].HostId = 1<<32 - 10 }), "userns_options", "4294967286"),
 	"pod: user namespace of node, mapped": badPod(userns(func(u *runtimeapi.UserNamespace) { u.Mode = runtimeapi.NamespaceMode_NODE }), "userns_options.mode", "NODE"),
 	"pod: network mode": badPod(sandbox(func(sc *runtimeapi.LinuxSandboxSecurityContext) {
