@@ -10,6 +10,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/container/containertest"
 	"github.com/trivet-cri/trivet/runtime/cri"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
@@ -27,6 +28,7 @@ type server struct {
 	streaming   *cri.Streaming
 	checkpoints *cri.Checkpoints
 	streamer    *streamer
+	edits       []func(*container.Deps) // of each process
 }
 
 func newServer(t *testing.T) *server {
@@ -47,7 +49,7 @@ func newServer(t *testing.T) *server {
 
 func (s *server) begin(t *testing.T) {
 	t.Helper()
-	p, err := s.Start()
+	p, err := s.Start(s.edits...)
 	if err != nil {
 		t.Fatal(err)
 	}

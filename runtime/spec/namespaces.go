@@ -20,6 +20,9 @@ type Namespaces struct {
 func setNamespaces(in *Input, s *specs.Spec) error {
 	pod := in.podSecurity().GetNamespaceOptions()
 	own := in.security().GetNamespaceOptions()
+	if err := checkModes(own); err != nil {
+		return err
+	}
 	hostNetwork := pod.GetNetwork() == runtimeapi.NamespaceMode_NODE
 	joins := []struct {
 		field string
@@ -56,6 +59,19 @@ func setNamespaces(in *Input, s *specs.Spec) error {
 		putNamespace(s, specs.CgroupNamespace, "")
 	}
 	return setUserNamespace(in, s)
+}
+
+// checkModes refuses a mode that nobody knows: it would be taken for another.
+func checkModes(o *runtimeapi.NamespaceOption) error {
+	for _, f := range []struct {
+		name string
+		mode runtimeapi.NamespaceMode
+	}{{"network", o.GetNetwork()}, {"ipc", o.GetIpc()}, {"pid", o.GetPid()}} {
+		if _, known := runtimeapi.NamespaceMode_name[int32(f.mode)]; !known {
+			return invalid("linux.security_context.namespace_options."+f.name, f.mode, "is unknown")
+		}
+	}
+	return nil
 }
 
 func mode(o *runtimeapi.NamespaceOption, kind specs.LinuxNamespaceType) runtimeapi.NamespaceMode {

@@ -31,7 +31,7 @@ func TestCheckPod(t *testing.T) {
 		"":                                 {nil, nil},
 		" ":                                {&runtimeapi.LinuxSandboxSecurityContext{RunAsGroup: id(5)}, nil},
 		`run_as_user "-1"`:                 {&runtimeapi.LinuxSandboxSecurityContext{RunAsUser: id(-1)}, errdefs.ErrInvalidArgument},
-		`(group) "4294967296"`:             {&runtimeapi.LinuxSandboxSecurityContext{RunAsGroup: id(1 << 32)}, errdefs.ErrInvalidArgument},
+		`run_as_group "4294967296"`:        {&runtimeapi.LinuxSandboxSecurityContext{RunAsGroup: id(1 << 32)}, errdefs.ErrInvalidArgument},
 		"userns_options.mode CONTAINER":    {userns(&runtimeapi.UserNamespace{Mode: runtimeapi.NamespaceMode_CONTAINER}), errdefs.ErrInvalidArgument},
 		"goes beyond the highest id":       {userns(&runtimeapi.UserNamespace{Uids: mapping(1<<32-10, 11), Gids: mapping(0, 1)}), errdefs.ErrInvalidArgument},
 		"uids[0].length 0 maps nothing":    {userns(&runtimeapi.UserNamespace{Uids: mapping(1, 0), Gids: mapping(0, 1)}), errdefs.ErrInvalidArgument},

@@ -44,11 +44,11 @@ func (r seccompRequest) load(host *Host) (*specs.LinuxSeccomp, error) {
 	if profile.GetProfileType() == runtimeapi.SecurityProfile_Unconfined {
 		return nil, checkRef(field, profile)
 	}
+	if err := checkSeccomp(field, profile); err != nil {
+		return nil, err
+	}
 	if !host.Seccomp {
 		return nil, unable(field, profile.GetProfileType(), "cannot be had: this kernel has no seccomp")
-	}
-	if err := checkRef(field, profile); err != nil {
-		return nil, err
 	}
 	switch profile.GetProfileType() {
 	case runtimeapi.SecurityProfile_RuntimeDefault:
@@ -65,6 +65,18 @@ func (r seccompRequest) load(host *Host) (*specs.LinuxSeccomp, error) {
 		return loaded, nil
 	}
 	return nil, invalid(field+".profile_type", profile.GetProfileType(), "is unknown")
+}
+
+// checkSeccomp refuses a profile that is wrong on any machine.
+func checkSeccomp(field string, profile *runtimeapi.SecurityProfile) error {
+	if err := checkProfile(field, profile); err != nil {
+		return err
+	}
+	if profile.GetProfileType() != runtimeapi.SecurityProfile_Localhost {
+		return nil
+	}
+	_, err := localPath(field, profile)
+	return err
 }
 
 // maxSeccompProfiles bounds the cache: pods choose their capabilities freely.

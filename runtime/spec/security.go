@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -32,11 +33,31 @@ func checkPrivileged(in *Input, _ *specs.Spec) error {
 // kubelet sends the defaults for pods that do not ask for an unmasked /proc.
 func setPaths(in *Input, s *specs.Spec) error {
 	sc := in.security()
+	if err := checkHidden("masked_paths", sc.GetMaskedPaths()); err != nil {
+		return err
+	}
+	if err := checkHidden("readonly_paths", sc.GetReadonlyPaths()); err != nil {
+		return err
+	}
 	switch {
 	case sc.GetPrivileged():
 		s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
 	case !in.Runtime.DisableProcMount:
 		s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = slices.Clone(sc.GetMaskedPaths()), slices.Clone(sc.GetReadonlyPaths())
+	}
+	return nil
+}
+
+// checkHidden refuses paths at which nothing would be hidden.
+func checkHidden(name string, paths []string) error {
+	for i, p := range paths {
+		field := fmt.Sprintf("linux.security_context.%s[%d]", name, i)
+		switch {
+		case !path.IsAbs(p):
+			return invalid(field, p, "is not absolute")
+		case strings.ContainsRune(p, 0):
+			return invalid(field, p, "contains a zero byte")
+		}
 	}
 	return nil
 }
@@ -75,14 +96,14 @@ func setAppArmor(in *Input, s *specs.Spec, profile *runtimeapi.SecurityProfile, 
 			return err
 		}
 	}
+	if err := checkProfile(field, profile); err != nil {
+		return err
+	}
 	if in.Runtime.DisableAppArmor || !in.Host.AppArmor {
 		if profile != nil && profile.GetProfileType() != runtimeapi.SecurityProfile_Unconfined {
 			return unable(field, profile.GetProfileType(), "cannot be had: AppArmor is off")
 		}
 		return nil
-	}
-	if err := checkRef(field, profile); err != nil {
-		return err
 	}
 	var name string
 	switch profile.GetProfileType() {

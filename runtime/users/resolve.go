@@ -26,6 +26,7 @@ type Resolved struct {
 type choice struct {
 	field       string
 	user, group string
+	image       bool // the image's, not the request's
 }
 
 // Resolve decides the user of a container's first process. The request wins
@@ -76,7 +77,7 @@ func choose(sc *runtimeapi.LinuxContainerSecurityContext, imageUser string) (cho
 		gid := strconv.FormatInt(sc.GetRunAsGroup().GetValue(), 10)
 		return c, invalid("linux.security_context.run_as_group", gid, "is set without run_as_user or run_as_username")
 	default:
-		c = choice{field: "the image's user"}
+		c = choice{field: "the image's user", image: true}
 		c.user, c.group, _ = strings.Cut(imageUser, ":")
 		if strings.Contains(c.group, ":") {
 			return c, invalid(c.field, imageUser, "has more than one colon")
@@ -87,6 +88,14 @@ func choose(sc *runtimeapi.LinuxContainerSecurityContext, imageUser string) (cho
 		c.group = strconv.FormatInt(gid.GetValue(), 10)
 	}
 	return c, nil
+}
+
+// groupField is where the group was written.
+func (c choice) groupField() string {
+	if c.image {
+		return c.field + " (group)"
+	}
+	return "linux.security_context.run_as_group"
 }
 
 // lookUp resolves the names. A uid that the image does not know is fine and
@@ -114,13 +123,13 @@ func (c choice) lookUp(db *Database) (Resolved, error) {
 	if c.group == "" {
 		return who, nil
 	}
-	gid, numeric, err := number(c.field+" (group)", c.group)
+	gid, numeric, err := number(c.groupField(), c.group)
 	if err != nil {
 		return Resolved{}, err
 	}
 	if !numeric {
 		if gid, known = db.gidByName(c.group); !known {
-			return Resolved{}, invalid(c.field+" (group)", c.group, "is not in the image's /etc/group")
+			return Resolved{}, invalid(c.groupField(), c.group, "is not in the image's /etc/group")
 		}
 	}
 	who.GID = gid
