@@ -151,7 +151,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 	plugins, podHooks, containerHooks := hooks(env, o, namedClasses)
 	sandboxes := sandbox.New(sandbox.Deps{
 		Config: cfg.Runtime, PauseImage: cfg.Image.PauseImage, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
-		Containerd: o.containerd, Machine: sandbox.Processes{},
+		Containerd: o.containerd, KillShim: killShim, HostPID: sandbox.HostPID,
 	})
 	labels, err := selinuxLabels(cfg.Runtime, log)
 	if err != nil {

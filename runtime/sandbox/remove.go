@@ -25,11 +25,11 @@ func (s *Service) Remove(ctx context.Context, podID string) error {
 		// containerd forgets a shim that has refused to make a sandbox, and
 		// leaves its process.
 		forgotten := errdefs.IsNotFound(err)
-		killed, killErr := s.Machine.KillShim(podID)
+		killed, killErr := s.KillShim(podID)
 		switch {
 		case forgotten && killErr == nil:
 			return nil
-		case killErr != nil || !killed:
+		case killErr != nil || killed == 0:
 			// That containerd is away says nothing about the shim: once it is
 			// back, the next attempt will find out.
 			return fmt.Errorf("end the pod's sandbox: %w", errors.Join(err, killErr))

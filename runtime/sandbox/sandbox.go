@@ -38,15 +38,6 @@ type Containerd interface {
 	ShutdownSandbox(ctx context.Context, id string) error
 }
 
-// Machine is what sandboxes need of this machine; the zero Processes has it.
-type Machine interface {
-	// KillShim sends SIGKILL to the shim with an id, and tells whether there
-	// was one.
-	KillShim(id string) (killed bool, err error)
-	// HostPID tells whether a process is in this process's PID namespace.
-	HostPID(pid int) (bool, error)
-}
-
 // Deps are what a service is made of.
 type Deps struct {
 	Config     config.Runtime
@@ -54,7 +45,10 @@ type Deps struct {
 	Systemd    bool
 	Host       spec.Host
 	Containerd Containerd
-	Machine    Machine
+	// KillShim ends the shims of a sandbox, and tells how many there were.
+	KillShim func(id string) (int, error)
+	// HostPID tells whether a process is in this process's PID namespace.
+	HostPID func(pid int) (bool, error)
 }
 
 // Service makes sandboxes. All methods may be called concurrently.
@@ -122,7 +116,7 @@ func (s *Service) checkShared(p *pod.Pod, pid int) error {
 	if pid == 0 {
 		return fmt.Errorf("%s POD cannot be had: the sandbox tells no process: %w", field, errdefs.ErrFailedPrecondition)
 	}
-	host, err := s.Machine.HostPID(pid)
+	host, err := s.HostPID(pid)
 	if err != nil {
 		return fmt.Errorf("%s: %w", field, err)
 	}

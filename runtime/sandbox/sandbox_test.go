@@ -1,14 +1,11 @@
 package sandbox_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,20 +78,20 @@ func (w *world) answer(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) KillShim(string) (bool, error) {
+func (w *world) KillShim(string) (int, error) {
 	err := w.Do(context.Background(), "Kill", func() error { return nil })
-	killed := w.lives && err == nil
-	if killed {
-		w.hung, w.lives = false, false
+	if !w.lives || err != nil {
+		return 0, err
 	}
-	return killed, err
+	w.hung, w.lives = false, false
+	return 1, nil
 }
 
 func (w *world) HostPID(int) (bool, error) { return w.host, nil }
 
 func newService(w *world) *sandbox.Service {
 	return sandbox.New(sandbox.Deps{
-		Config: podtest.Config(), PauseImage: "pause:1", Containerd: w, Machine: w,
+		Config: podtest.Config(), PauseImage: "pause:1", Containerd: w, KillShim: w.KillShim, HostPID: w.HostPID,
 		Host: spec.Host{Capabilities: []string{"CAP_CHOWN"}},
 	})
 }
@@ -215,56 +212,12 @@ func TestRemove(t *testing.T) {
 	}
 }
 
-// TestKillShim kills a process that looks like a shim, and nothing else.
-func TestKillShim(t *testing.T) {
+func TestHostPID(t *testing.T) {
 	t.Parallel()
-	id, other := ident.New(), ident.New()
-	start := func(id string) *exec.Cmd {
-		// The shell's own arguments are what a shim is known by.
-		cmd := exec.Command("sh", "-c", "sleep 60 & wait", "x", "-namespace", "k8s.io", "-id", id)
-		cmd.Args[0] = "containerd-shim-test-v1"
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL); _ = cmd.Wait() })
-		return cmd
-	}
-	shim, spared := start(id), start(other)
-	killed, err := sandbox.Processes{}.KillShim(id)
-	if err != nil || !killed {
-		t.Fatalf("killed %v, %v", killed, err)
-	}
-	if err := shim.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
-		t.Errorf("the shim: %v", err)
-	}
-	if err := spared.Process.Signal(syscall.Signal(0)); err != nil {
-		t.Errorf("the other shim: %v", err)
-	}
-	if killed, err := (sandbox.Processes{}).KillShim(ident.New()); err != nil || killed {
-		t.Errorf("none: %v, %v", killed, err)
-	}
-	if _, err := (sandbox.Processes{}).KillShim("../1"); !errdefs.IsInvalidArgument(err) {
-		t.Errorf("no id: %v", err)
-	}
-	if host, err := (sandbox.Processes{}).HostPID(os.Getpid()); err != nil || !host {
+	if host, err := sandbox.HostPID(os.Getpid()); err != nil || !host {
 		t.Errorf("own PID namespace: %v, %v", host, err)
 	}
-}
-
-func TestIsShimOf(t *testing.T) {
-	t.Parallel()
-	for line, want := range map[string]bool{
-		"/usr/bin/containerd-shim-runc-v2 -namespace k8s.io -id abc -address /run/x.sock": true,
-		"/opt/shim --namespace k8s.io --id abc":                                           true,
-		"containerd-shim-runc-v2 -namespace k8s.io -id abcd":                              false,
-		"containerd-shim-runc-v2 -id abc":                                                 false,
-		"qemu -namespace k8s.io -id abc":                                                  false,
-		"grep -namespace shim -id abc":                                                    false,
-		"":                                                                                false,
-	} {
-		if got := sandbox.IsShimOf(append(bytes.ReplaceAll([]byte(line), []byte(" "), []byte{0}), 0), "abc"); got != want {
-			t.Errorf("%q: %v", line, got)
-		}
+	if _, err := sandbox.HostPID(1 << 30); err == nil {
+		t.Error("a process that cannot be has a PID namespace")
 	}
 }

@@ -1,10 +1,10 @@
-// Package shim is the last resort against a container's shim that does not
-// answer: it ends the shim's process.
+// Package shim is the last resort against a shim that does not answer, be it a
+// container's, a pause container's or a sandbox's: it ends the shim's process.
 //
 // containerd notices, and cleans up as after any shim that has died: it has the
 // OCI runtime delete what is left of the container, and tells of its end. A shim
-// is found by its command line, which by the shim protocol has the container's
-// id; ids are random, and nothing else has one after the flag that shims take.
+// is found by its command line, which by the shim protocol has the id of what it
+// serves; ids are random, and nothing else has one after the flag that shims take.
 // Who fakes such a command line inside a container is ended in place of it.
 package shim
 
@@ -21,10 +21,10 @@ import (
 	"github.com/trivet-cri/trivet/internal/ident"
 )
 
-// Kill ends the shims of a container, and returns how many there were. An id
-// that is none is errdefs.ErrInvalidArgument.
+// Kill ends the shims of a container or sandbox, and returns how many there
+// were. An id that is none is errdefs.ErrInvalidArgument.
 func Kill(id string) (int, error) {
-	if err := ident.Check("container id", id); err != nil {
+	if err := ident.Check("id of a shim", id); err != nil {
 		return 0, err
 	}
 	found, err := filepath.Glob("/proc/[0-9]*/cmdline")
@@ -35,7 +35,7 @@ func Kill(id string) (int, error) {
 	var failed []error
 	for _, path := range found {
 		line, err := os.ReadFile(path)
-		if err != nil || !serves(line, id) {
+		if err != nil || !Serves(line, id) {
 			continue // a process that has ended has none
 		}
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
@@ -63,7 +63,7 @@ func kill(pid int, id string) error {
 	}
 	defer func() { _ = unix.Close(handle) }() // nothing to lose
 	line, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "cmdline"))
-	if err != nil || !serves(line, id) {
+	if err != nil || !Serves(line, id) {
 		return nil
 	}
 	if err := unix.PidfdSendSignal(handle, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
@@ -72,16 +72,20 @@ func kill(pid int, id string) error {
 	return nil
 }
 
-// serves tells whether a command line is of a shim of id:
-// SHIM -namespace NAMESPACE -id ID -address ADDRESS.
-func serves(line []byte, id string) bool {
-	args := bytes.Split(line, []byte{0})
+// Serves tells whether a command line, as in /proc/PID/cmdline, is of a shim of
+// id: SHIM -namespace NAMESPACE -id ID -address ADDRESS. The program may have any
+// name: a runtime handler says which it is.
+func Serves(cmdline []byte, id string) bool {
+	args := bytes.Split(bytes.TrimSuffix(cmdline, []byte{0}), []byte{0})
 	namespace, ours := false, false
 	for i := 1; i+1 < len(args); i++ {
-		switch string(args[i]) {
-		case "-namespace":
+		if !bytes.HasPrefix(args[i], []byte("-")) {
+			continue
+		}
+		switch string(bytes.TrimLeft(args[i], "-")) {
+		case "namespace":
 			namespace = true
-		case "-id":
+		case "id":
 			ours = ours || string(args[i+1]) == id
 		}
 	}

@@ -1,6 +1,7 @@
 package shim_test
 
 import (
+	"bytes"
 	"errors"
 	"os/exec"
 	"strings"
@@ -49,5 +50,23 @@ func TestKill(t *testing.T) {
 	}
 	if _, err := shim.Kill("-id"); !errors.Is(err, errdefs.ErrInvalidArgument) {
 		t.Errorf("a bad id: %v", err)
+	}
+}
+
+func TestServes(t *testing.T) {
+	t.Parallel()
+	for line, want := range map[string]bool{
+		"/usr/bin/containerd-shim-runc-v2 -namespace k8s.io -id abc -address /run/x.sock": true,
+		"/opt/shim --namespace k8s.io --id abc":                                           true,
+		"/opt/own -id abc -namespace k8s.io":                                              true,
+		"containerd-shim-runc-v2 -namespace k8s.io -id abcd":                              false,
+		"containerd-shim-runc-v2 -id abc":                                                 false,
+		"containerd-shim-runc-v2 namespace k8s.io id abc":                                 false,
+		"-namespace -id": false,
+		"":               false,
+	} {
+		if got := shim.Serves(append(bytes.ReplaceAll([]byte(line), []byte(" "), []byte{0}), 0), "abc"); got != want {
+			t.Errorf("%q: %v", line, got)
+		}
 	}
 }
