@@ -3,31 +3,24 @@ package main
 import (
 	"context"
 
-	"github.com/opencontainers/runtime-spec/specs-go"
-
 	"github.com/trivet-cri/trivet/internal/member"
+	"github.com/trivet-cri/trivet/runtime/classes"
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/cri"
 	"github.com/trivet-cri/trivet/runtime/nri"
 	"github.com/trivet-cri/trivet/runtime/pod"
-	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
 // hooks are NRI's, or none.
-func hooks(env member.Env, o *others, classes spec.Classes) (*nri.Plugins, pod.Hooks, container.Hooks) {
+func hooks(env member.Env, o *others, named *classes.Classes) (*nri.Plugins, pod.Hooks, container.Hooks) {
 	cfg := env.Config
 	if cfg.NRI.Disable {
 		return nil, pod.NoHooks{}, container.NoHooks{}
 	}
-	deps := nri.Deps{
-		Config: cfg.NRI, Socket: cfg.NRISocket(), Runtime: cfg.Runtime, Specs: o.containerd, CDI: o.devices, Log: env.Log,
-	}
-	if classes != nil {
-		deps.BlockIO = func(class string) (*specs.LinuxBlockIO, error) {
-			return classes.BlockIO("", map[string]string{"io.kubernetes.cri.blockio-class": class}, nil)
-		}
-	}
-	plugins := nri.New(deps)
+	plugins := nri.New(nri.Deps{
+		Config: cfg.NRI, Socket: cfg.NRISocket(), Runtime: cfg.Runtime, Host: o.machine.Host,
+		Specs: o.containerd, CDI: o.devices, Classes: named, Log: env.Log,
+	})
 	return plugins, plugins, plugins
 }
 

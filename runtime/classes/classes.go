@@ -1,5 +1,5 @@
 // Package classes knows the RDT and block I/O classes that pods ask for by
-// annotations.
+// annotations, and NRI plugins by adjustments.
 //
 //	rdt_config_file ─────▶ resctrl groups of the kernel ◀─ OCI runtime, by class
 //	blockio_config_file ─▶ throttles and weights of devices ─▶ OCI spec
@@ -13,6 +13,7 @@
 package classes
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -91,13 +92,32 @@ func loadBlockIO(path string) (off, err error) {
 // such class, or it is not for pods), FailedPrecondition (there are none).
 func (c *Classes) RDT(container string, own, pods map[string]string) (string, error) {
 	class, field := asked(rdt.RdtContainerAnnotation, rdt.RdtPodAnnotation, rdt.RdtPodAnnotationContainerPrefix, container, own, pods)
+	return c.rdt(field, class, func() error {
+		_, err := rdt.ContainerClassFromAnnotations(container, own, pods)
+		return err
+	})
+}
+
+// NamedRDT is RDT for a class that an NRI plugin names: it may also be one that
+// is not for pods to ask for.
+func (c *Classes) NamedRDT(class string) (string, error) {
+	return c.rdt("RDT class", class, func() error {
+		if _, ok := rdt.GetClass(class); !ok || !rdt.IsQualifiedClassName(class) {
+			return errors.New("RDT class not found")
+		}
+		return nil
+	})
+}
+
+// rdt resolves the class that field names, if check finds nothing against it.
+func (c *Classes) rdt(field, class string, check func() error) (string, error) {
 	if class == "" {
 		return "", nil
 	}
 	if c.rdtOff != nil {
 		return "", c.missing(field, class, c.rdtOff, c.ignoreRDT)
 	}
-	if _, err := rdt.ContainerClassFromAnnotations(container, own, pods); err != nil {
+	if err := check(); err != nil {
 		return "", fmt.Errorf("%s %.200q: %w: %w", field, class, err, errdefs.ErrInvalidArgument)
 	}
 	if class == rdt.RootClassName {
@@ -110,6 +130,15 @@ func (c *Classes) RDT(container string, own, pods map[string]string) (string, er
 // are as of RDT.
 func (c *Classes) BlockIO(container string, own, pods map[string]string) (*specs.LinuxBlockIO, error) {
 	class, field := asked(blockio.BlockioContainerAnnotation, blockio.BlockioPodAnnotation, blockio.BlockioPodAnnotationContainerPrefix, container, own, pods)
+	return c.blocks(field, class)
+}
+
+// NamedBlockIO is BlockIO for a class that an NRI plugin names.
+func (c *Classes) NamedBlockIO(class string) (*specs.LinuxBlockIO, error) {
+	return c.blocks("block I/O class", class)
+}
+
+func (c *Classes) blocks(field, class string) (*specs.LinuxBlockIO, error) {
 	if class == "" {
 		return nil, nil
 	}
@@ -128,7 +157,7 @@ func (c *Classes) missing(field, class string, why error, ignored bool) error {
 	if !ignored {
 		return fmt.Errorf("%s %.200q cannot be had: %w", field, class, why)
 	}
-	c.log.Debug("container runs without the class that it asks for", "annotation", field, "class", class, "reason", why)
+	c.log.Debug("container runs without the class that it asks for", "field", field, "class", class, "reason", why)
 	return nil
 }
 

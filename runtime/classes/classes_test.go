@@ -101,6 +101,11 @@ Classes:
 	if got, err = c.BlockIO("app", own, map[string]string{blockIOOf + "app": "slow"}); err != nil || *got.Weight != 400 {
 		t.Errorf("class of the container itself: %+v, %v", got, err)
 	}
+	if got, err = c.NamedBlockIO("slow"); err != nil || *got.Weight != 80 {
+		t.Errorf("class that is named: %+v, %v", got, err)
+	}
+	_, err = c.NamedBlockIO("none")
+	refused(t, err, errdefs.ErrInvalidArgument, "block I/O class", `"none"`)
 	if got, err = c.BlockIO("app", nil, nil); err != nil || got != nil {
 		t.Errorf("none: %+v, %v", got, err)
 	}
@@ -114,6 +119,10 @@ func TestOff(t *testing.T) {
 	refused(t, err, errdefs.ErrFailedPrecondition, `sandbox_config.annotations["`+rdtPod+`"]`, `"gold"`, "runtime.rdt_config_file is not set")
 	_, err = c.BlockIO("app", map[string]string{"io.kubernetes.cri.blockio-class": "slow"}, nil)
 	refused(t, err, errdefs.ErrFailedPrecondition, `annotations["io.kubernetes.cri.blockio-class"]`, `"slow"`, "runtime.blockio_config_file is not set")
+	_, err = c.NamedRDT("gold")
+	refused(t, err, errdefs.ErrFailedPrecondition, "RDT class", `"gold"`, "runtime.rdt_config_file is not set")
+	_, err = c.NamedBlockIO("slow")
+	refused(t, err, errdefs.ErrFailedPrecondition, "block I/O class", `"slow"`, "runtime.blockio_config_file is not set")
 	c = load(t, config.Runtime{IgnoreRDTNotEnabled: true, IgnoreBlockIONotEnabled: true})
 	if class, err := c.RDT("app", nil, map[string]string{rdtPod: "gold"}); class != "" || err != nil {
 		t.Errorf("ignored RDT class: %q, %v", class, err)
@@ -191,6 +200,15 @@ func TestRDT(t *testing.T) {
 	}
 	if got, err := c.RDT("app", map[string]string{"io.kubernetes.cri.rdt-class": "private"}, pods); got != "private" || err != nil {
 		t.Errorf("class of the container itself: %q, %v", got, err)
+	}
+	for class, want := range map[string]string{"gold": "gold", "private": "private", "system/default": "/", "": ""} {
+		if got, err := c.NamedRDT(class); got != want || err != nil {
+			t.Errorf("class %q that is named: %q, %v", class, got, err)
+		}
+	}
+	for _, class := range []string{"none", "../gold"} {
+		_, err := c.NamedRDT(class)
+		refused(t, err, errdefs.ErrInvalidArgument, "RDT class", class)
 	}
 	for _, class := range []string{"private", "none", "../gold"} {
 		_, err := c.RDT("app", nil, map[string]string{rdtPod: class})

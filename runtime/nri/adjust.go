@@ -8,6 +8,8 @@ import (
 	"github.com/containerd/nri/pkg/api"
 	"github.com/containerd/nri/pkg/runtime-tools/generate"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
 // adjust carries out in s what plugins want of a container.
@@ -17,10 +19,8 @@ func (p *Plugins) adjust(s *specs.Spec, adjustment *api.ContainerAdjustment) err
 	}
 	edit := generate.SpecGenerator(newGenerator(s),
 		generate.WithCDIDeviceInjector(p.injectCDI),
-		generate.WithRdtResolver(func(class string) (*specs.LinuxIntelRdt, error) {
-			return &specs.LinuxIntelRdt{ClosID: class}, nil
-		}),
-		generate.WithBlockIOResolver(p.blockIO),
+		generate.WithRdtResolver(p.rdt),
+		generate.WithBlockIOResolver(p.Classes.NamedBlockIO),
 		generate.WithResourceChecker(func(r *specs.LinuxResources) error {
 			if r != nil && p.Runtime.DisableHugetlbController {
 				r.HugepageLimits = nil
@@ -30,6 +30,9 @@ func (p *Plugins) adjust(s *specs.Spec, adjustment *api.ContainerAdjustment) err
 	)
 	if err := edit.Adjust(adjustment); err != nil {
 		return fmt.Errorf("adjust OCI spec as NRI plugins ask: %w", err)
+	}
+	if adjustment.GetLinux().GetOomScoreAdj() != nil && s.Process.OOMScoreAdj != nil {
+		s.Process.OOMScoreAdj = spec.OOMScoreAdj(*s.Process.OOMScoreAdj, &p.Runtime, &p.Host)
 	}
 	return nil
 }
@@ -48,9 +51,11 @@ func (p *Plugins) injectCDI(s *specs.Spec, devices []string) error {
 	return nil
 }
 
-func (p *Plugins) blockIO(class string) (*specs.LinuxBlockIO, error) {
-	if p.BlockIO == nil {
-		return nil, fmt.Errorf("block I/O class %.80q: no classes are configured: %w", class, errdefs.ErrFailedPrecondition)
+// rdt is the class as an OCI spec has it.
+func (p *Plugins) rdt(class string) (*specs.LinuxIntelRdt, error) {
+	closID, err := p.Classes.NamedRDT(class)
+	if err != nil || closID == "" {
+		return nil, err
 	}
-	return p.BlockIO(class)
+	return &specs.LinuxIntelRdt{ClosID: closID}, nil
 }

@@ -25,6 +25,24 @@ func (cdi) InjectDevices(s *specs.Spec, names ...string) ([]string, error) {
 	return nil, nil
 }
 
+// named knows the RDT classes gold and root, and one of block I/O.
+type named struct{}
+
+func (named) NamedRDT(class string) (string, error) {
+	if id, ok := map[string]string{"gold": "gold", "root": "/", "ignored": ""}[class]; ok {
+		return id, nil
+	}
+	return "", errors.New("no such RDT class")
+}
+
+func (named) NamedBlockIO(class string) (*specs.LinuxBlockIO, error) {
+	if class != "slow" {
+		return nil, errors.New("no such block I/O class")
+	}
+	weight := uint16(80)
+	return &specs.LinuxBlockIO{Weight: &weight}, nil
+}
+
 // everything adjusts all that can be.
 func everything() *api.ContainerAdjustment {
 	a := &api.ContainerAdjustment{}
@@ -54,6 +72,7 @@ func everything() *api.ContainerAdjustment {
 	a.AddLinuxHugepageLimit("2MB", 4<<20)
 	a.AddLinuxUnified("memory.high", "1000000")
 	a.SetLinuxRDTClass("gold")
+	a.SetLinuxBlockIOClass("slow")
 	a.SetLinuxCgroupsPath("/elsewhere/c")
 	score := 55
 	a.SetLinuxOomScoreAdj(&score)
@@ -101,6 +120,7 @@ func TestAdjust(t *testing.T) {
 		"huge pages":     slices.Contains(r.HugepageLimits, specs.LinuxHugepageLimit{Pagesize: "2MB", Limit: 4 << 20}),
 		"unified":        r.Unified["memory.high"] == "1000000",
 		"RDT":            s.Linux.IntelRdt != nil && s.Linux.IntelRdt.ClosID == "gold",
+		"block I/O":      r.BlockIO != nil && *r.BlockIO.Weight == 80,
 		"cgroup":         s.Linux.CgroupsPath == "/elsewhere/c",
 		"OOM score":      *s.Process.OOMScoreAdj == 55,
 		"sysctl":         s.Linux.Sysctl["net.core.somaxconn"] == "77",
@@ -117,8 +137,9 @@ func TestAdjust(t *testing.T) {
 func TestBadAdjustment(t *testing.T) {
 	t.Parallel()
 	for say, edit := range map[string]func(*api.ContainerAdjustment){
-		"described by no CDI file":  func(a *api.ContainerAdjustment) { a.AddCDIDevice(&api.CDIDevice{Name: "vendor.test/gpu=two"}) },
-		"no classes are configured": func(a *api.ContainerAdjustment) { a.SetLinuxBlockIOClass("fast") },
+		"described by no CDI file": func(a *api.ContainerAdjustment) { a.AddCDIDevice(&api.CDIDevice{Name: "vendor.test/gpu=two"}) },
+		"no such block I/O class":  func(a *api.ContainerAdjustment) { a.SetLinuxBlockIOClass("fast") },
+		"no such RDT class":        func(a *api.ContainerAdjustment) { a.SetLinuxRDTClass("silver") },
 		"none that the kernel has": func(a *api.ContainerAdjustment) {
 			a.AddOrReplaceNamespace(&api.LinuxNamespace{Type: "astral", Path: "/x"})
 		},
@@ -174,5 +195,52 @@ func TestValidate(t *testing.T) {
 	_, err := n.containers.Create(t.Context(), p, containertest.Config("bad"))
 	if !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "no such environment") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// TestClassesAndScores: classes are named as OCI specs do, a plugin may take a
+// class away, and it lowers an OOM score no further than the configuration lets
+// the kubelet.
+func TestClassesAndScores(t *testing.T) {
+	t.Parallel()
+	for what, test := range map[string]struct {
+		class    string
+		score    int
+		restrict bool
+		closID   string // empty for no RDT
+		want     int
+	}{
+		"root class, free score":   {class: "root", score: -900, closID: "/", want: -900},
+		"ignored, restricted":      {class: "ignored", score: -900, restrict: true, want: -7},
+		"no class, higher score":   {score: 800, restrict: true, want: 800},
+		"named, restricted as own": {class: "gold", score: -7, restrict: true, closID: "gold", want: -7},
+	} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			n := newNode(t)
+			n.end()
+			n.runtime.RestrictOOMScoreAdj = test.restrict
+			n.begin(t)
+			n.connect(t, "10", "adjuster", func(p *plugin) {
+				p.adjust = func(*api.Container) (*api.ContainerAdjustment, []*api.ContainerUpdate) {
+					a := &api.ContainerAdjustment{}
+					a.SetLinuxRDTClass(test.class)
+					a.SetLinuxOomScoreAdj(&test.score)
+					return a, nil
+				}
+			})
+			c := n.create(t, n.run(t, "web"), "server")
+			s, err := n.Containers.ContainerSpec(t.Context(), c.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			closID := ""
+			if s.Linux.IntelRdt != nil {
+				closID = s.Linux.IntelRdt.ClosID
+			}
+			if closID != test.closID || *s.Process.OOMScoreAdj != test.want {
+				t.Errorf("class %q, score %d", closID, *s.Process.OOMScoreAdj)
+			}
+		})
 	}
 }

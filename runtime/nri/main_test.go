@@ -21,6 +21,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/nri"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
+	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -33,6 +34,7 @@ type node struct {
 	*containertest.World
 	socket     string
 	cfg        config.NRI
+	runtime    config.Runtime
 	plugins    *nri.Plugins
 	pods       *pod.Service
 	containers *container.Service
@@ -50,7 +52,7 @@ func newNode(t *testing.T, edits ...func(*config.NRI)) *node {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	n := &node{World: w, socket: filepath.Join(dir, "nri.sock"), cfg: config.Default().NRI}
+	n := &node{World: w, socket: filepath.Join(dir, "nri.sock"), cfg: config.Default().NRI, runtime: podtest.Config()}
 	n.cfg.PluginPath, n.cfg.PluginConfigPath = filepath.Join(dir, "plugins"), filepath.Join(dir, "conf.d")
 	n.cfg.PluginRequestTimeout = config.Duration(requestTimeout)
 	for _, edit := range edits {
@@ -65,7 +67,7 @@ func newNode(t *testing.T, edits ...func(*config.NRI)) *node {
 func (n *node) begin(t *testing.T) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	n.plugins = nri.New(nri.Deps{Config: n.cfg, Socket: n.socket, Runtime: podtest.Config(), Specs: n.Containers, CDI: cdi{}, Log: log})
+	n.plugins = nri.New(nri.Deps{Config: n.cfg, Socket: n.socket, Runtime: n.runtime, Host: spec.Host{OOMScoreAdj: -7}, Specs: n.Containers, CDI: cdi{}, Classes: named{}, Log: log})
 	podDeps := n.World.World.Deps()
 	podDeps.Hooks = n.plugins
 	n.pods = pod.New(podDeps)

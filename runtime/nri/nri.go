@@ -69,15 +69,22 @@ type Containers interface {
 	Stop(ctx context.Context, c *container.Container, timeout time.Duration) error
 }
 
+// Classes resolves the RDT and block I/O classes that plugins name;
+// *classes.Classes does. Zero results mean that the container does without.
+type Classes interface {
+	NamedRDT(class string) (closID string, err error)
+	NamedBlockIO(class string) (*specs.LinuxBlockIO, error)
+}
+
 // Deps are what Plugins is made of.
 type Deps struct {
 	Config  config.NRI
 	Socket  string // on which plugins register
 	Runtime config.Runtime
+	Host    spec.Host
 	Specs   Specs
 	CDI     spec.CDI
-	// BlockIO resolves block I/O classes; nil without any.
-	BlockIO func(class string) (*specs.LinuxBlockIO, error)
+	Classes Classes
 	Log     *slog.Logger
 }
 

@@ -139,7 +139,7 @@ func setPauseSecurity(in *PauseInput, s *specs.Spec) error {
 func setPauseResources(in *PauseInput, s *specs.Spec) error {
 	shares := uint64(pauseCPUShares)
 	s.Linux.Resources.CPU = &specs.LinuxCPU{Shares: &shares}
-	s.Process.OOMScoreAdj = oomScoreAdj(pauseOOMScoreAdj, &in.Runtime, &in.Host)
+	s.Process.OOMScoreAdj = OOMScoreAdj(pauseOOMScoreAdj, &in.Runtime, &in.Host)
 	s.Linux.Sysctl = maps.Clone(in.Sysctls)
 	var err error
 	s.Linux.CgroupsPath, err = cgroupPath(in.Pod.GetLinux().GetCgroupParent(), in.ID, in.Systemd)

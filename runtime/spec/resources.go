@@ -20,13 +20,13 @@ func setResources(in *Input, s *specs.Spec) error {
 	if err := limit(s.Linux.Resources, r, &in.Runtime, &in.Host); err != nil {
 		return err
 	}
-	s.Process.OOMScoreAdj = oomScoreAdj(int(r.GetOomScoreAdj()), &in.Runtime, &in.Host)
+	s.Process.OOMScoreAdj = OOMScoreAdj(int(r.GetOomScoreAdj()), &in.Runtime, &in.Host)
 	return nil
 }
 
-// oomScoreAdj never goes below the own one where restrict_oom_score_adj asks
+// OOMScoreAdj is what a process gets that is to have adj: never less than the own one where restrict_oom_score_adj asks
 // for it, or where the kernel would not let this process.
-func oomScoreAdj(adj int, runtime *config.Runtime, host *Host) *int {
+func OOMScoreAdj(adj int, runtime *config.Runtime, host *Host) *int {
 	if runtime.RestrictOOMScoreAdj || host.OOMScoreFixed {
 		adj = max(adj, host.OOMScoreAdj)
 	}

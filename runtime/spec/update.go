@@ -40,7 +40,7 @@ func (c *Change) Apply(old *specs.Spec) (*specs.Spec, error) {
 		return nil, err
 	}
 	if adj := c.Resources.GetOomScoreAdj(); adj != 0 && !c.Started && s.Process != nil {
-		s.Process.OOMScoreAdj = oomScoreAdj(int(adj), &c.Runtime, &c.Host)
+		s.Process.OOMScoreAdj = OOMScoreAdj(int(adj), &c.Runtime, &c.Host)
 	}
 	passThrough(s, c.Annotations, c.Handler.ContainerAnnotations)
 	return s, nil
