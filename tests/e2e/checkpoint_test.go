@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,9 +24,9 @@ import (
 // a file of its image.
 const count = `rm -f /etc/group; mkdir /data; i=0; while :; do echo $i; echo $i > /data/count; i=$((i+1)); sleep 0.1; done`
 
-// criuWorks tells whether CRIU can work on this kernel. Where it cannot, tests
-// want that to be said.
-func criuWorks() bool { return exec.Command("criu", "check").Run() == nil }
+// criuWorks tells whether the lab's CRIU can work on this kernel. Where it
+// cannot, tests want that to be said.
+var criuWorks = sync.OnceValue(func() bool { return exec.Command(filepath.Join(stage.Lab.BinDir, "criu"), "check").Run() == nil })
 
 func checkpointed(ctx context.Context, cri *harness.CRI, container *harness.Container, location string) error {
 	_, err := cri.CheckpointContainer(ctx, &runtimeapi.CheckpointContainerRequest{ContainerId: container.ID, Location: location, Timeout: 60})

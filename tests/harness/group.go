@@ -94,6 +94,8 @@ func (g *Group) Start(ctx context.Context) error {
 // Launch starts the launcher and waits for nothing.
 func (g *Group) Launch() error {
 	cmd := exec.Command(g.Trivet(), "run", "-c", g.ConfigPath)
+	// The lab's criu before the machine's, as containerd has it.
+	cmd.Env = append(os.Environ(), "PATH="+g.Lab.BinDir+":"+os.Getenv("PATH")+":/usr/sbin:/sbin")
 	proc, err := startProcess("trivet run", cmd, filepath.Join(g.dir, "trivet.log"))
 	if err != nil {
 		return err

@@ -17,10 +17,7 @@ type packaged struct {
 	program string
 }
 
-var (
-	iptables = packaged{"iptables", "iptables"}
-	criu     = packaged{"criu", "criu"}
-)
+var iptables = packaged{"iptables", "iptables"}
 
 func (p packaged) Name() string { return p.id + " (Debian package)" }
 

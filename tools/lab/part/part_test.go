@@ -42,7 +42,7 @@ func find(t *testing.T, s part.Store, id string) string {
 func TestBuildAllOnceThenFind(t *testing.T) {
 	b := parttest.New(t)
 	parts := part.Parts()
-	if missing, err := part.Missing(b.Store, parts); err != nil || len(missing) != len(parts)-2 { // iptables and criu are packages
+	if missing, err := part.Missing(b.Store, parts); err != nil || len(missing) != len(parts)-1 { // iptables is a package
 		t.Fatalf("%d of %d parts are missing: %v", len(missing), len(parts), err)
 	}
 	if err := b.Build(t.Context(), parts); err != nil {
@@ -51,7 +51,7 @@ func TestBuildAllOnceThenFind(t *testing.T) {
 	for id, programs := range map[string][]string{
 		"containerd": {"containerd", "ctr", "containerd-shim-runc-v2"}, "runc": {"runc"}, "crictl": {"crictl"},
 		"cni":     {"bridge", "loopback", "ptp", "host-device", "macvlan", "host-local", "static", "portmap", "bandwidth", "firewall", "tuning"},
-		"critest": {"critest", "ginkgo"}, "jaeger": {"all-in-one"}, "busybox": {"busybox"}, "crun": {"crun"}, "images": {"index.json", "oci-layout"},
+		"critest": {"critest", "ginkgo"}, "jaeger": {"all-in-one"}, "busybox": {"busybox"}, "crun": {"crun"}, "criu": {"criu"}, "images": {"index.json", "oci-layout"},
 	} {
 		for _, program := range programs {
 			if _, err := os.Stat(filepath.Join(find(t, b.Store, id), program)); err != nil {
@@ -110,37 +110,45 @@ func TestCritestIsBuiltFromAPatchedCopy(t *testing.T) {
 	}
 }
 
-// TestCrun: the package is taken if it knows its features, or if there is
-// nothing better.
-func TestCrun(t *testing.T) {
-	for name, test := range map[string]struct {
-		program string
-		fail    string
-		built   bool
-	}{
-		"good package":             {"exit 0", "", false},
-		"old package":              {"exit 1", "", true},
-		"old package, no archives": {"exit 1", "1", false},
-	} {
-		t.Run(name, func(t *testing.T) {
-			b := parttest.New(t)
-			t.Setenv("FAIL_APT", test.fail)
-			packaged := filepath.Join(filepath.Dir(b.Module), "bin", "crun")
-			if err := os.WriteFile(packaged, []byte("#!/bin/sh\n"+test.program+"\n"), 0o755); err != nil {
-				t.Fatal(err)
-			}
-			if err := b.Build(t.Context(), selected(t, "crun")); err != nil {
-				t.Fatalf("%v\n%s", err, b.Out)
-			}
-			dir := find(t, b.Store, "crun")
-			target, err := os.Readlink(filepath.Join(dir, "crun"))
-			if test.built != (err != nil) || !test.built && target != packaged {
-				t.Errorf("crun is a link to %q: %v", target, err)
-			}
-			if entries, _ := os.ReadDir(dir); len(entries) != 1 {
-				t.Errorf("beside crun there is %v", entries)
-			}
-		})
+// TestSourced: the package is taken if it will do, or if there is nothing
+// better.
+func TestSourced(t *testing.T) {
+	for _, id := range []string{"crun", "criu"} {
+		for name, test := range map[string]struct {
+			program string
+			env     map[string]string
+			built   bool
+		}{
+			"good package":                {program: "exit 0"},
+			"old package":                 {program: "exit 1", built: true},
+			"old package, no archives":    {program: "exit 1", env: map[string]string{"FAIL_APT": "1"}},
+			"old package, other archives": {program: "exit 1", env: map[string]string{"SOURCE_VERSION": "9.9"}},
+		} {
+			t.Run(id+" "+name, func(t *testing.T) {
+				b := parttest.New(t)
+				for key, value := range test.env {
+					t.Setenv(key, value)
+				}
+				packaged := filepath.Join(filepath.Dir(b.Module), "bin", id)
+				if err := os.WriteFile(packaged, []byte("#!/bin/sh\n"+test.program+"\n"), 0o755); err != nil {
+					t.Fatal(err)
+				}
+				if err := b.Build(t.Context(), selected(t, id)); err != nil {
+					t.Fatalf("%v\n%s", err, b.Out)
+				}
+				dir := find(t, b.Store, id)
+				target, err := os.Readlink(filepath.Join(dir, id))
+				if test.built != (err != nil) || !test.built && target != packaged {
+					t.Errorf("%s is a link to %q: %v", id, target, err)
+				}
+				if entries, _ := os.ReadDir(dir); len(entries) != 1 {
+					t.Errorf("beside %s there is %v", id, entries)
+				}
+				if said := strings.Contains(b.Out.String(), "taking the package, without "); said != (test.env != nil) {
+					t.Errorf("the build says\n%s", b.Out)
+				}
+			})
+		}
 	}
 }
 

@@ -29,6 +29,31 @@ var runc = compiled{
 	}},
 }
 
+// crun is of the oldest Debian release whose crun says what it can do. Debian
+// 12's does not, so that containerd refuses it pods with user namespaces. It
+// is linked statically, as runc is.
+var crun = sourced{
+	id: "crun", version: "1.21", release: trixie,
+	needs: []string{"dpkg-dev", "gcc", "libc6-dev", "libcap-dev", "libseccomp-dev", "make", "pkg-config", "xz-utils"},
+	steps: [][]string{
+		{"./configure", "-q", "--disable-systemd", "--disable-criu", "--disable-dl", "--enable-embedded-yajl"},
+		{"make", "-j4", "LDFLAGS=-all-static"},
+	},
+	product: "crun", probe: []string{"features"}, without: "user namespaces",
+}
+
+// criu is of the oldest Debian release whose CRIU can work on Linux 6.13 and
+// later. Of its source only the program is built, without TLS for migrations.
+var criu = sourced{
+	id: "criu", version: "4.1.1", release: trixie,
+	needs: []string{
+		"dpkg-dev", "gcc", "libbsd-dev", "libc6-dev", "libcap-dev", "libnet1-dev", "libnl-3-dev", "libprotobuf-c-dev", "libprotobuf-dev",
+		"make", "pkg-config", "protobuf-c-compiler", "protobuf-compiler", "uuid-dev", "xz-utils",
+	},
+	steps:   [][]string{{"make", "-j4", "criu", "WERROR=0", "NO_GNUTLS=1"}},
+	product: "criu/criu", probe: []string{"check"}, without: "checkpoints on new kernels",
+}
+
 var cni = compiled{
 	ID: "cni", Version: "v1.9.1",
 	Steps: []step{{

@@ -95,7 +95,7 @@ func (l *lab) find(id string) (string, error) {
 
 // linkParts makes the directories with programs: links, all in one place.
 func (l *lab) linkParts() error {
-	programs := []string{"containerd", "runc", "crun", "crictl", "critest"}
+	programs := []string{"containerd", "runc", "crun", "criu", "crictl", "critest"}
 	if l.Jaeger {
 		programs = append(programs, "jaeger")
 	}

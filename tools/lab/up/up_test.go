@@ -94,7 +94,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 func TestLabRunsAndLeavesNothing(t *testing.T) {
 	r := start(t)
 	for _, path := range []string{
-		r.Crictl, r.Critest, filepath.Join(r.BinDir, "runc"), filepath.Join(r.BinDir, "crun"), filepath.Join(r.CNIBinDir, "bridge"),
+		r.Crictl, r.Critest, filepath.Join(r.BinDir, "runc"), filepath.Join(r.BinDir, "crun"), filepath.Join(r.BinDir, "criu"), filepath.Join(r.CNIBinDir, "bridge"),
 		filepath.Join(r.CNIConfDir, "10-lab.conflist"), filepath.Join(r.CertsDir, "registry.k8s.io", "hosts.toml"),
 		filepath.Join(r.dir, "no-crictl.yaml"),
 	} {

@@ -48,7 +48,11 @@ const fakeApt = `#!/bin/sh
 echo "apt-get $*" >> "$CALLS"
 if [ -n "$FAIL_APT" ]; then echo "no such archive" >&2; exit 1; fi
 case "$*" in
-  *--tar-only*) mkdir crun-1 && printf '#!/bin/sh\n' > crun-1/configure && chmod +x crun-1/configure && tar -czf crun_1.orig.tar.gz crun-1;;
+  *--tar-only*)
+    for name; do :; done
+    case $name in crun) version=1.21;; criu) version=4.1.1;; esac
+    mkdir "$name" "$name/criu" && printf '#!/bin/sh\n' > "$name/configure" && chmod +x "$name/configure"
+    tar -czf "${name}_${SOURCE_VERSION:-$version}.orig.tar.gz" "$name";;
   *source*) touch busybox_1.dsc;;
 esac
 `
@@ -61,7 +65,7 @@ printf 'CONFIG_STATIC=y\n# CONFIG_PGREP is not set\nCONFIG_FEATURE_SH_STANDALONE
 
 // make keeps the configuration inside the program, where a test can read it.
 const fakeMake = `#!/bin/sh
-case "$*" in *busybox) (printf '#!/bin/sh\necho busybox; echo sh; echo ls; exit\n'; cat .config) > busybox; chmod +x busybox;; *static*) touch crun;; esac
+case "$*" in *busybox) (printf '#!/bin/sh\necho busybox; echo sh; echo ls; exit\n'; cat .config) > busybox; chmod +x busybox;; *static*) touch crun;; *" criu "*) touch criu/criu;; esac
 `
 
 // Bench is a store with an empty cache on which everything can be built.
