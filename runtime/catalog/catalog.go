@@ -23,11 +23,14 @@ type Catalog[T any] struct {
 	kind    string // for messages: "pod", "container"
 	writing sync.Mutex
 	current atomic.Pointer[map[string]T]
+
+	begins sync.Mutex
+	begun  map[string]T // what is being made
 }
 
 // New returns an empty catalog of things that messages call kind.
 func New[T any](kind string) *Catalog[T] {
-	c := &Catalog[T]{kind: kind}
+	c := &Catalog[T]{kind: kind, begun: make(map[string]T)}
 	c.current.Store(&map[string]T{})
 	return c
 }
@@ -79,6 +82,42 @@ func (c *Catalog[T]) PutAll(values map[string]T) {
 // Delete removes; what is not there is fine.
 func (c *Catalog[T]) Delete(id string) {
 	c.change(func(m map[string]T) { delete(m, id) })
+}
+
+// Begin notes what is being made and is not in the catalog yet, until end. It
+// must be in the catalog before end, or be gone.
+func (c *Catalog[T]) Begin(id string, value T) (end func()) {
+	c.begins.Lock()
+	defer c.begins.Unlock()
+	c.begun[id] = value
+	return func() {
+		c.begins.Lock()
+		defer c.begins.Unlock()
+		delete(c.begun, id)
+	}
+}
+
+// Begun returns what is being made.
+func (c *Catalog[T]) Begun(id string) (T, bool) {
+	c.begins.Lock()
+	defer c.begins.Unlock()
+	value, ok := c.begun[id]
+	return value, ok
+}
+
+// Known are the ids of what is being made or in the catalog: the latter are
+// read last, so that none is missed that goes from one to the other.
+func (c *Catalog[T]) Known() map[string]bool {
+	known := make(map[string]bool)
+	c.begins.Lock()
+	for id := range c.begun {
+		known[id] = true
+	}
+	c.begins.Unlock()
+	for id := range c.All() {
+		known[id] = true
+	}
+	return known
 }
 
 func (c *Catalog[T]) change(apply func(map[string]T)) {

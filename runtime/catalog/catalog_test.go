@@ -3,6 +3,7 @@ package catalog_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -75,4 +76,41 @@ func TestReadersSeeWholeMaps(t *testing.T) {
 	if n := len(c.All()); n != 400 {
 		t.Errorf("%d values, want 400", n)
 	}
+}
+
+// TestBegun: what is made is known from the beginning, and never missed while
+// it moves into the catalog.
+func TestBegun(t *testing.T) {
+	t.Parallel()
+	c := catalog.New[int]("thing")
+	if _, ok := c.Begun("a"); ok || len(c.Known()) > 0 {
+		t.Error("something is known")
+	}
+	end := c.Begin("a", 1)
+	if value, ok := c.Begun("a"); !ok || value != 1 || !c.Known()["a"] || len(c.All()) > 0 {
+		t.Errorf("begun: %d, %v, known %v", value, ok, c.Known())
+	}
+	c.Put("a", 1)
+	end()
+	if _, ok := c.Begun("a"); ok || !c.Known()["a"] {
+		t.Errorf("made: %v", c.Known())
+	}
+	var work sync.WaitGroup
+	work.Go(func() {
+		for i := range 500 {
+			id := strconv.Itoa(i)
+			end := c.Begin(id, i)
+			c.Put(id, i)
+			end()
+		}
+	})
+	before := 0
+	for before < 501 {
+		known := len(c.Known())
+		if known < before {
+			t.Fatalf("%d are known, and were %d", known, before)
+		}
+		before = known
+	}
+	work.Wait()
 }

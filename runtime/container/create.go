@@ -104,7 +104,7 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	}
 	telemetry.Pod(ctx, p.ID, c.Streams.GetPodNamespace(), c.Streams.GetPodName(), c.Streams.GetPodUid())
 	telemetry.Container(ctx, c.ID, cfg.GetMetadata().GetName())
-	defer s.begin(c.ID)()
+	defer s.containers.Begin(c.ID, c)() // the sweep spares it
 	var made undo.Stack
 	defer func() {
 		if undone := made.Run(ctx, undoLimit); undone != nil {
@@ -259,19 +259,6 @@ func clip(value string) string {
 		return value[:limit]
 	}
 	return value
-}
-
-// begin protects a container that is not in the catalog yet from the sweep,
-// until the returned function is called.
-func (s *Service) begin(id string) (end func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.starting[id] = true
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.starting, id)
-	}
 }
 
 // add makes the container visible.

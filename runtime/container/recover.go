@@ -145,21 +145,13 @@ func (s *Service) Sweep(ctx context.Context) error {
 	return nil
 }
 
-// known are the ids of containers, of those that are being created, and of
-// quarantined ones; see pod.Service.known for the order.
+// known are the ids of containers, of those that are starting, and of quarantined
+// ones.
 func (s *Service) known() map[string]bool {
-	keep := make(map[string]bool)
-	defer func() {
-		for id := range s.All() {
-			keep[id] = true
-		}
-	}()
+	keep := s.containers.Known()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range s.quarantined {
-		keep[id] = true
-	}
-	for id := range s.starting {
 		keep[id] = true
 	}
 	return keep

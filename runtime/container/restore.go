@@ -96,7 +96,7 @@ func (s *Service) restored(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Cont
 	}
 	operation.Stage(ctx, "unpack checkpoint")
 	o := &origin{service: s, id: ident.New(), ref: ref}
-	o.release = s.begin(o.id)
+	o.release = s.containers.Begin(o.id, nil)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, o.drop())

@@ -137,7 +137,6 @@ type Service struct {
 	closed      bool                              // no more work begins
 	quarantined map[string]error                  // records that cannot be read, by id
 	byKey       map[string]string                 // ids by metadata
-	starting    map[string]bool                   // ids that are not in the catalog yet
 	orphaned    map[string]engine.ContainerRecord // what is quarantined
 }
 
@@ -157,7 +156,7 @@ func New(deps Deps) (*Service, error) {
 	s := &Service{
 		Deps: deps, checkpoints: c, containers: catalog.New[*Container]("container"), operations: operation.New(), marks: m,
 		accounts:    accounts{flights: &singleflight.Group{}},
-		quarantined: make(map[string]error), byKey: make(map[string]string), starting: make(map[string]bool),
+		quarantined: make(map[string]error), byKey: make(map[string]string),
 		orphaned: make(map[string]engine.ContainerRecord),
 	}
 	s.life, s.end = context.WithCancel(context.Background())

@@ -9,7 +9,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/types/known/durationpb"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -264,21 +263,7 @@ func (s *Service) destroyTask(ctx context.Context, id string) error {
 func (s *Service) deleteTask(ctx context.Context, id string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.Config.StopTimeout.Std())
 	defer cancel()
-	if err := s.Tasks.KillTask(ctx, id, unix.SIGKILL, false); err != nil && !errdefs.IsNotFound(err) {
-		s.Log.DebugContext(ctx, "task of a failed start is not killed", "container", id, "error", err)
-	}
-	for {
-		err := s.Tasks.DeleteTask(ctx, id)
-		if err == nil || !errdefs.IsFailedPrecondition(err) {
-			return err
-		}
-		// Killed, but its end has not been noticed yet.
-		select {
-		case <-ctx.Done():
-			return err
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	return engine.EndTask(ctx, s.Tasks, id)
 }
 
 func (s *Service) describe(ctx context.Context, c *Container) {

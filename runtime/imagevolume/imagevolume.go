@@ -28,6 +28,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/ident"
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/image"
+	"github.com/trivet-cri/trivet/runtime/mountpoint"
 )
 
 // Views are snapshots with the files of images; *engine.Engine makes them.
@@ -112,7 +113,7 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 }
 
 func (s *Store) removeOne(ctx context.Context, id, place string) error {
-	if err := detach(place); err != nil {
+	if err := mountpoint.Detach(place); err != nil {
 		return err
 	}
 	snapshotter, n := filepath.Base(filepath.Dir(place)), filepath.Base(place)

@@ -170,18 +170,3 @@ func isMount(path string) (bool, error) {
 	}
 	return stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
 }
-
-// detach unmounts all that is mounted on path, whoever uses it.
-func detach(path string) error {
-	for {
-		err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-		switch {
-		case err == nil, errors.Is(err, unix.EINTR):
-			continue // there may be one below it
-		case errors.Is(err, unix.EINVAL), errors.Is(err, fs.ErrNotExist):
-			return nil
-		default:
-			return &fs.PathError{Op: "unmount", Path: path, Err: err}
-		}
-	}
-}

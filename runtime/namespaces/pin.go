@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trivet-cri/trivet/internal/ident"
+	"github.com/trivet-cri/trivet/runtime/mountpoint"
 )
 
 // kind is a type of namespace: the name of its file, in /proc as here, and
@@ -124,7 +125,7 @@ func (p *Pins) unpin(id string) error {
 	errs := make([]error, len(kinds))
 	var removals sync.WaitGroup
 	for i, k := range kinds {
-		removals.Go(func() { errs[i] = removePin(p.path(id, k)) })
+		removals.Go(func() { errs[i] = mountpoint.Remove(p.path(id, k)) })
 	}
 	removals.Wait()
 	failed := []error{errors.Join(errs...)}
@@ -142,26 +143,6 @@ func (p *Pins) unpin(id string) error {
 func (p *Pins) unpinLogged(ctx context.Context, id string) {
 	if err := p.unpin(id); err != nil {
 		slog.ErrorContext(ctx, "namespaces of a failed pod are left", "pod", id, "error", err)
-	}
-}
-
-// removePin unmounts all that is on path, then unlinks it, which also
-// detaches its copies in other mount namespaces.
-func removePin(path string) error {
-	for {
-		err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-		switch {
-		case err == nil, errors.Is(err, unix.EINTR):
-			continue // there may be one below it
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
-		case !errors.Is(err, unix.EINVAL):
-			return &fs.PathError{Op: "unmount", Path: path, Err: err}
-		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
 	}
 }
 

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"time"
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
@@ -243,24 +242,10 @@ func (s *Service) Remove(ctx context.Context, podID string) error {
 func (s *Service) removeTask(ctx context.Context, podID string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.Config.StopTimeout.Std())
 	defer cancel()
-	if err := s.Containerd.KillTask(ctx, podID, unix.SIGKILL, false); err != nil && !errdefs.IsNotFound(err) {
+	if err := engine.EndTask(ctx, s.Containerd, podID); err != nil {
 		return fmt.Errorf("stop pause container: %w", err)
 	}
-	for {
-		err := s.Containerd.DeleteTask(ctx, podID)
-		if err == nil {
-			return nil
-		}
-		if !errdefs.IsFailedPrecondition(err) {
-			return fmt.Errorf("stop pause container: %w", err)
-		}
-		// Killed, but its end has not been noticed yet.
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("stop pause container: %w", err)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	return nil
 }
 
 // snapshotters are all that a pause container may be in.

@@ -184,21 +184,12 @@ func (s *Service) Sweep(ctx context.Context) error {
 }
 
 // known are the ids of pods, of those that are starting, and of quarantined
-// ones. A pod leaves the starting ones only after it is in the catalog, which
-// is read last.
+// ones.
 func (s *Service) known() map[string]bool {
-	keep := make(map[string]bool)
-	defer func() {
-		for id := range s.All() {
-			keep[id] = true
-		}
-	}()
+	keep := s.pods.Known()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for id := range s.quarantined {
-		keep[id] = true
-	}
-	for id := range s.starting {
 		keep[id] = true
 	}
 	return keep

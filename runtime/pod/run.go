@@ -86,7 +86,7 @@ func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 		return nil, err
 	}
 	defer p.give()
-	defer s.begin(p)()
+	defer s.pods.Begin(p.ID, p)() // the sweep spares it, PauseExited finds it
 	var made undo.Stack
 	defer func() {
 		if undone := made.Run(ctx, undoLimit); undone != nil {
@@ -204,19 +204,6 @@ func (s *Service) writeFiles(ctx context.Context, p *Pod) error {
 	}
 	p.Files = specFiles(files)
 	return nil
-}
-
-// begin protects a pod that is not in the catalog yet from the sweep, and
-// lets PauseExited find it, until the returned function is called.
-func (s *Service) begin(p *Pod) (end func()) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.starting[p.ID] = p
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.starting, p.ID)
-	}
 }
 
 // add makes the pod visible.

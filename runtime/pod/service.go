@@ -67,7 +67,6 @@ type Service struct {
 	mu          sync.Mutex
 	quarantined map[string]error  // records that cannot be read, by id
 	byKey       map[string]string // ids by metadata
-	starting    map[string]*Pod   // those that are not in the catalog yet
 	closed      bool              // no more work begins
 
 	// life ends after the last operation; what watches sandboxes is counted in
@@ -105,7 +104,7 @@ func New(deps Deps) *Service {
 	}
 	s := &Service{
 		Deps: deps, pods: catalog.New[*Pod]("pod"), operations: operation.New(),
-		quarantined: make(map[string]error), byKey: make(map[string]string), starting: make(map[string]*Pod),
+		quarantined: make(map[string]error), byKey: make(map[string]string),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
 	return s

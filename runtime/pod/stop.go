@@ -103,10 +103,8 @@ func (s *Service) RemoveQuarantined(ctx context.Context, id string) (bool, error
 // tells whether id, which must be whole, is a pod's. A pod that is starting is
 // marked once it has started.
 func (s *Service) PauseExited(ctx context.Context, id string) bool {
-	s.mu.Lock()
-	p := s.starting[id]
-	s.mu.Unlock()
-	if p == nil {
+	p, starting := s.pods.Begun(id)
+	if !starting {
 		if p = s.All()[id]; p == nil {
 			return false
 		}

@@ -23,6 +23,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/ident"
 	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/internal/undo"
+	"github.com/trivet-cri/trivet/runtime/mountpoint"
 )
 
 // undoLimit is how long a failed Create may take to clean up.
@@ -169,7 +170,7 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 	}
 	err := telemetry.Span(ctx, "podfiles.remove", func(context.Context) error {
 		files := s.at(id)
-		failed := []error{removeShm(files.Shm)}
+		failed := []error{mountpoint.Remove(files.Shm)}
 		for _, path := range []string{files.Hostname, files.Hosts, files.ResolvConf} {
 			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				failed = append(failed, err)

@@ -12,6 +12,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/undo"
+	"github.com/trivet-cri/trivet/runtime/mountpoint"
 )
 
 // shmSize is the size of a pod's /dev/shm in bytes.
@@ -36,14 +37,14 @@ func (s *Store) createShm(id string, pod *runtimeapi.PodSandboxConfig, mountLabe
 		if err := os.Symlink(s.machine.Shm, path); err != nil {
 			return err
 		}
-		made.Add("shm", func(context.Context) error { return removeShm(path) })
+		made.Add("shm", func(context.Context) error { return mountpoint.Remove(path) })
 		return nil
 	}
 	// Everybody reaches the tmpfs by its own mode, once it is mounted.
 	if err := os.Mkdir(path, 0o700); err != nil {
 		return err
 	}
-	made.Add("shm", func(context.Context) error { return removeShm(path) })
+	made.Add("shm", func(context.Context) error { return mountpoint.Remove(path) })
 	data := fmt.Sprintf("mode=1777,size=%d", shmSize)
 	if uid, gid, mapped := podRoot(pod); mapped {
 		// Its root would otherwise be nobody there, and could not even
@@ -75,26 +76,6 @@ func onHost(mappings []*runtimeapi.IDMapping) (uint32, bool) {
 		}
 	}
 	return 0, false
-}
-
-// removeShm detaches the tmpfs, whoever uses it, and removes its directory or
-// the link.
-func removeShm(path string) error {
-	for {
-		err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW)
-		switch {
-		case err == nil, errors.Is(err, unix.EINTR):
-			continue // there may be one below it
-		case errors.Is(err, fs.ErrNotExist):
-			return nil
-		case !errors.Is(err, unix.EINVAL):
-			return &fs.PathError{Op: "unmount", Path: path, Err: err}
-		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
-	}
 }
 
 // hasShm tells whether path is a link, or something is mounted on it: on it
