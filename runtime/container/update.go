@@ -51,6 +51,7 @@ func (s *Service) Update(ctx context.Context, c *Container, resources *runtimeap
 		operation.Stage(ctx, "plugins")
 		wanted := resources
 		if c.State().Phase != runtimeapi.ContainerState_CONTAINER_EXITED { // else it is refused anyway
+			var err error // of this goroutine's own: the caller may be gone
 			if wanted, err = s.Hooks.UpdateContainer(ctx, c, resources); err != nil {
 				return struct{}{}, fmt.Errorf("update container %s: %w", c.ID, err)
 			}
