@@ -162,6 +162,8 @@ func (s *Service) Capture(ctx context.Context, captures []Capture) (err error) {
 // thawed.
 func (s *Service) frozen(ctx context.Context, captures []Capture, entry checkpoint.Entry) (err error) {
 	var thaw undo.Stack
+	var begun []string
+	thaw.Add("freeze", func(ctx context.Context) error { return s.resume(ctx, begun) })
 	defer func() {
 		thawed := thaw.Run(ctx, thawLimit)
 		if thawed == nil {
@@ -175,7 +177,7 @@ func (s *Service) frozen(ctx context.Context, captures []Capture, entry checkpoi
 	operation.Stage(ctx, "freeze")
 	for _, one := range captures {
 		c := one.Container
-		thaw.Add("freeze of container "+c.ID, func(ctx context.Context) error { return s.Freezer.ResumeTask(ctx, c.ID) })
+		begun = append(begun, c.ID)
 		err := telemetry.Span(ctx, "task.freeze", func(ctx context.Context) error { return s.Freezer.PauseTask(ctx, c.ID) })
 		if err != nil {
 			return err

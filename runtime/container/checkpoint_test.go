@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,6 +104,43 @@ func TestThawFails(t *testing.T) {
 		if t.Context().Err() != nil {
 			t.Fatal("it stays frozen")
 		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// TestThawHangs: a shim that does not answer keeps no other container frozen,
+// of the same checkpoint or of another.
+func TestThawHangs(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	containers := []*container.Container{n.start(t, "one"), n.start(t, "two"), n.start(t, "three")}
+	for _, c := range containers {
+		if err := n.Checkpoints.PauseTask(t.Context(), c.ID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, note := range map[string]string{
+		"a.json": fmt.Sprintf(`{"containers":[%q,%q]}`, containers[0].ID, containers[1].ID),
+		"b.json": fmt.Sprintf(`{"containers":[%q]}`, containers[2].ID),
+	} {
+		if err := os.WriteFile(filepath.Join(n.JournalDir(), name), []byte(note), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gate := make(chan struct{})
+	var hung atomic.Bool
+	n.On("Tasks.Resume", podtest.Before, func(context.Context) error {
+		if hung.CompareAndSwap(false, true) {
+			<-gate
+		}
+		return nil
+	})
+	n.restart(t, containers[0])
+	for n.Checkpoints.Frozen() != 1 {
+		time.Sleep(time.Millisecond)
+	}
+	close(gate)
+	for n.Checkpoints.Frozen() != 0 || len(n.noted()) > 0 {
 		time.Sleep(time.Millisecond)
 	}
 }

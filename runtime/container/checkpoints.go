@@ -2,7 +2,6 @@ package container
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -93,12 +92,13 @@ func (s *Service) sweepCheckpoints(ctx context.Context, ids []string, keep map[s
 
 // Thaw ends what an earlier process was killed amid: containers that it had
 // frozen go on, and checkpoints that are not complete are removed. It returns
-// when that is done, or ctx ends.
+// when that is done, or ctx ends. A shim that hangs holds up nobody else's
+// thaw.
 func (s *Service) Thaw(ctx context.Context) error {
-	for _, entry := range s.checkpoints.left {
+	return each(s.checkpoints.left, func(entry checkpoint.Entry) error {
 		s.thaw(ctx, entry)
-	}
-	return nil
+		return nil
+	})
 }
 
 // thaw thaws the containers of an entry, as soon as containerd and their shims
@@ -122,12 +122,14 @@ func (s *Service) thaw(ctx context.Context, entry checkpoint.Entry) {
 func (s *Service) tryThaw(ctx context.Context, entry checkpoint.Entry) error {
 	ctx, cancel := context.WithTimeout(ctx, thawLimit)
 	defer cancel()
-	var failed []error
-	for _, id := range entry.Containers {
-		failed = append(failed, s.Freezer.ResumeTask(ctx, id))
-	}
-	if err := errors.Join(failed...); err != nil {
+	if err := s.resume(ctx, entry.Containers); err != nil {
 		return err
 	}
 	return s.forget(entry)
+}
+
+// resume thaws containers, all at once: one that hangs keeps none of the others
+// frozen.
+func (s *Service) resume(ctx context.Context, ids []string) error {
+	return each(ids, func(id string) error { return s.Freezer.ResumeTask(ctx, id) })
 }
