@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -78,10 +79,6 @@ type Handlers interface {
 
 // Deps are what a service is made of.
 type Deps struct {
-	Classes spec.Classes // of RDT and block I/O, nil for none
-	// KillShim ends the shims of a container, and tells how many there were.
-	KillShim func(id string) (int, error)
-
 	Config      config.Runtime
 	Snapshotter string // of handlers that name none
 	Systemd     bool   // cgroups are made through systemd
@@ -90,29 +87,33 @@ type Deps struct {
 	// CheckpointDir is for checkpoints that are taken or will be restored,
 	// JournalDir for notes of those under way; it is cleared by a reboot.
 	CheckpointDir, JournalDir string
-	BootID                    string
-	Host                      spec.Host
-	CDI                       spec.CDI
-	Bases                     map[string]*specs.Spec // base specs of handlers, by handler
 
-	ImageVolumes *imagevolume.Store
+	Host    spec.Host
+	CDI     spec.CDI
+	Bases   map[string]*specs.Spec // base specs of handlers, by handler
+	Classes spec.Classes           // of RDT and block I/O, nil for none
+	Labels  *selinux.Labels        // nil without SELinux; those of Pods
 
 	Records   Records
 	Specs     Specs
 	Snapshots Snapshots
 	Tasks     Tasks
-	Streams   Streams
-	Images    Images
-	Pods      Pods
-	CRIU      CRIU
-	Freezer   Freezer
-	Dumper    Dumper
-	Restorer  Restorer
-	Puller    Puller
-	Labels    *selinux.Labels // nil without SELinux; those of Pods
-	Handlers  Handlers
-	Hooks     Hooks // nil for none
-	Log       *slog.Logger
+	// KillShim ends the shims of a container, and tells how many there were.
+	KillShim     func(id string) (int, error)
+	Streams      Streams
+	Images       Images
+	ImageVolumes *imagevolume.Store
+	Pods         Pods
+	Handlers     Handlers
+
+	CRIU     CRIU
+	Freezer  Freezer
+	Dumper   Dumper
+	Restorer Restorer
+	Puller   Puller
+
+	Hooks Hooks // nil for none
+	Log   *slog.Logger
 }
 
 // undoLimit bounds what a failed creation or start undoes.
@@ -210,11 +211,7 @@ func (s *Service) Running() []operation.Status { return s.operations.List() }
 func (s *Service) Quarantine() map[string]error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[string]error, len(s.quarantined))
-	for id, err := range s.quarantined {
-		all[id] = err
-	}
-	return all
+	return maps.Clone(s.quarantined)
 }
 
 // logger has what identifies the container.

@@ -3,6 +3,7 @@ package pod
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -135,11 +136,7 @@ func (s *Service) Running() []operation.Status { return s.operations.List() }
 func (s *Service) Quarantine() map[string]error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	all := make(map[string]error, len(s.quarantined))
-	for id, err := range s.quarantined {
-		all[id] = err
-	}
-	return all
+	return maps.Clone(s.quarantined)
 }
 
 // logger has what identifies the pod.
