@@ -4,12 +4,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
-	"log/slog"
 	"path/filepath"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/internal/member"
@@ -33,7 +29,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/podcheckpoint"
 	"github.com/trivet-cri/trivet/runtime/podfiles"
 	"github.com/trivet-cri/trivet/runtime/sandbox"
-	"github.com/trivet-cri/trivet/runtime/selinux"
+	"github.com/trivet-cri/trivet/runtime/shim"
 	"github.com/trivet-cri/trivet/runtime/spec"
 	"github.com/trivet-cri/trivet/runtime/stats"
 )
@@ -82,10 +78,10 @@ func connect(ctx context.Context, cfg *config.Config) (_ *others, err error) {
 	if o.containerd, err = engine.Connect(ctx, cfg.Containerd); err != nil {
 		return nil, err
 	}
+	o.closers.Add("connection to containerd", func(context.Context) error { return o.containerd.Close() })
 	if err := engine.UseMounts(filepath.Join(cfg.State, "mounts")); err != nil {
 		return nil, err
 	}
-	o.closers.Add("connection to containerd", func(context.Context) error { return o.containerd.Close() })
 	netsync, err := rpc.Dial(cfg.NetSyncSocket())
 	if err != nil {
 		return nil, err
@@ -131,218 +127,94 @@ type nouns struct {
 	sweepViews  func(context.Context) error
 }
 
+// build makes the services, each of those before it.
 func build(env member.Env, o *others) (*nouns, error) {
 	cfg, log := env.Config, env.Log
-	networks := network.New(o.netsync, log)
 	kernel := handler.Kernel{RecursiveReadOnly: o.machine.Host.RecursiveReadOnly, UserNamespaces: o.machine.UserNamespaces}
-	handlers := handler.New(cfg.Runtime.Handlers, kernel, o.containerd, log)
-	images, err := image.New(o.containerd, cfg.Image, snapshotters(cfg), log)
+	n := &nouns{
+		networks: network.New(o.netsync, log),
+		handlers: handler.New(cfg.Runtime.Handlers, kernel, o.containerd, log),
+		health:   node.NewHealth(o.containerd, log),
+	}
+	var err error
+	if n.images, err = image.New(o.containerd, cfg.Image, snapshotters(cfg), log); err != nil {
+		return nil, err
+	}
+	shared, err := newShared(env, o)
 	if err != nil {
 		return nil, err
 	}
+	n.plugins = shared.plugins
+	n.pods = n.newPods(env, o, shared)
+	if n.containers, err = n.newContainers(env, o, shared); err != nil {
+		return nil, err
+	}
+	n.checkpoints = podcheckpoint.New(podcheckpoint.Deps{
+		Pods: n.pods, Containers: n.containers, Status: cri.StatusOf, Journal: n.containers.Journal(),
+		Limit: cfg.Runtime.CreateTimeout.Std(), Log: log,
+	})
+	n.server = n.newServer(env, o)
+	begun := time.Now() // views of this process come later
+	n.sweepViews = func(ctx context.Context) error { return o.containerd.SweepViews(ctx, begun) }
+	return n, nil
+}
+
+func (n *nouns) newPods(env member.Env, o *others, shared shared) *pod.Service {
+	cfg := env.Config
 	pauses := pause.New(pause.Deps{
 		Config: cfg.Runtime, Image: cfg.Image, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
-		Containerd: o.containerd, Images: images, KillShim: killShim,
+		Containerd: o.containerd, Images: n.images, KillShim: shim.Kill,
 	})
-	namedClasses, err := loadClasses(cfg.Runtime, log)
-	if err != nil {
-		return nil, err
-	}
-	plugins, podHooks, containerHooks := hooks(env, o, namedClasses)
 	sandboxes := sandbox.New(sandbox.Deps{
 		Config: cfg.Runtime, PauseImage: cfg.Image.PauseImage, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
-		Containerd: o.containerd, KillShim: killShim, HostPID: sandbox.HostPID,
+		Containerd: o.containerd, KillShim: shim.Kill, HostPID: sandbox.HostPID,
 	})
-	labels, err := selinuxLabels(cfg.Runtime, log)
-	if err != nil {
-		return nil, err
-	}
-	pods := pod.New(pod.Deps{
-		Labels: labels,
+	return pod.New(pod.Deps{
 		Config: cfg.Runtime, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host, BootID: o.machine.BootID,
-		Records: o.containerd, Pins: o.pins, Files: o.files, Network: networks, Pauses: pauses, Sandboxes: sandboxes, Handlers: handlers, Hooks: podHooks, Log: log,
+		Records: o.containerd, Pins: o.pins, Files: o.files, Network: n.networks, Pauses: pauses, Sandboxes: sandboxes,
+		Handlers: n.handlers, Hooks: shared.podHooks, Labels: shared.labels, Log: env.Log,
 	})
-	imageVolumes, err := imagevolume.New(filepath.Join(cfg.State, "image-volumes"), o.containerd, images)
+}
+
+func (n *nouns) newContainers(env member.Env, o *others, shared shared) (*container.Service, error) {
+	cfg := env.Config
+	imageVolumes, err := imagevolume.New(filepath.Join(cfg.State, "image-volumes"), o.containerd, n.images)
 	if err != nil {
 		return nil, err
 	}
-	containers, err := container.New(container.Deps{
-		Labels:  labels,
-		Classes: namedClasses, KillShim: killShim,
+	return container.New(container.Deps{
 		Config: cfg.Runtime, Snapshotter: cfg.Image.Snapshotter, Systemd: cfg.SystemdCgroup(),
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
 		CheckpointDir: filepath.Join(cfg.Root, "checkpoints"), JournalDir: filepath.Join(cfg.State, "checkpoints"),
-		CRIU: checkpoint.NewCRIU(cfg.Runtime.EnableCRIU), Freezer: o.containerd, Dumper: o.containerd, Restorer: o.containerd, Puller: images,
-		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, ImageVolumes: imageVolumes, Handlers: handlers,
-		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd, Streams: o.streamer, Images: images, Pods: pods, Hooks: containerHooks, Log: log,
+		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, Classes: shared.classes, Labels: shared.labels,
+		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd, KillShim: shim.Kill,
+		Streams: o.streamer, Images: n.images, ImageVolumes: imageVolumes, Pods: n.pods, Handlers: n.handlers,
+		CRIU: checkpoint.NewCRIU(cfg.Runtime.EnableCRIU), Freezer: o.containerd, Dumper: o.containerd,
+		Restorer: o.containerd, Puller: n.images,
+		Hooks: shared.containerHooks, Log: env.Log,
 	})
-	if err != nil {
-		return nil, err
-	}
-	checkpoints := podcheckpoint.New(podcheckpoint.Deps{
-		Pods: pods, Containers: containers, Status: cri.StatusOf, Journal: containers.Journal(),
-		Limit: cfg.Runtime.CreateTimeout.Std(), Log: log,
-	})
-	health := node.NewHealth(o.containerd, log)
-	server := rpc.NewServer(log)
+}
+
+func (n *nouns) newServer(env member.Env, o *others) *rpc.Server {
+	cfg := env.Config
+	server := rpc.NewServer(env.Log)
 	cri.Register(server,
 		cri.NewNode(cri.NodeDeps{
-			Config: cfg, RuntimeError: health.Error, Network: networks,
-			Handlers: handlers.Reports, UserNamespacesHostNetwork: o.machine.UserNamespaces,
-			Plugins:   overview(plugins),
-			Overviews: map[string]cri.Overview{"pods": pods, "containers": containers, "checkpoints": checkpoints},
+			Config: cfg, RuntimeError: n.health.Error, Network: n.networks,
+			Handlers: n.handlers.Reports, UserNamespacesHostNetwork: o.machine.UserNamespaces,
+			Plugins:   overview(n.plugins),
+			Overviews: map[string]cri.Overview{"pods": n.pods, "containers": n.containers, "checkpoints": n.checkpoints},
 		}),
-		cri.NewSandboxes(pods, containers),
-		cri.NewContainers(pods, containers, o.containerd),
-		cri.NewStreaming(pods, containers, o.streamer),
-		cri.NewCheckpoints(containers, checkpoints),
+		cri.NewSandboxes(n.pods, n.containers),
+		cri.NewContainers(n.pods, n.containers, o.containerd),
+		cri.NewStreaming(n.pods, n.containers, o.streamer),
+		cri.NewCheckpoints(n.containers, n.checkpoints),
 		cri.NewStats(cri.StatsDeps{
-			Pods: pods, Containers: containers, Systemd: cfg.SystemdCgroup(), Cgroups: stats.NewCgroups(o.machine.Host.CgroupV2),
-			Networks: stats.Namespaces{}, Layers: images, Log: log,
+			Pods: n.pods, Containers: n.containers, Systemd: cfg.SystemdCgroup(), Cgroups: stats.NewCgroups(o.machine.Host.CgroupV2),
+			Networks: stats.Namespaces{}, Layers: n.images, Log: env.Log,
 		}),
-		cri.NewImages(images, cfg.Runtime.Handlers))
-	begun := time.Now() // views of this process come later
-	return &nouns{
-		networks: networks, handlers: handlers, images: images, pods: pods, containers: containers, checkpoints: checkpoints, plugins: plugins, health: health, server: server,
-		sweepViews: func(ctx context.Context) error { return o.containerd.SweepViews(ctx, begun) },
-	}, nil
-}
-
-// run serves the CRI on its socket, and the launcher's view of it on another,
-// until ctx ends and all work has.
-func (n *nouns) run(ctx context.Context, env member.Env) error {
-	cfg := env.Config
-	listener, err := env.Inherited.Unix("cri", cfg.CRISocket())
-	if err != nil {
-		return err
-	}
-	probes := rpc.NewServer(env.Log)
-	probeListener, err := env.Inherited.Unix("runtime-health", cfg.HealthSocket())
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	// Background work outlives the last call, so its context is its own.
-	background, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
-	var group errgroup.Group
-	for _, work := range []func(context.Context) error{
-		n.networks.Run, n.handlers.Run, n.images.Run, n.containers.Watch, n.containers.Thaw, n.health.Run,
-		n.servePlugins,
-		func(ctx context.Context) error { n.pods.Verify(ctx); return nil },
-		func(ctx context.Context) error { return n.sweep(ctx, env.Log) },
-	} {
-		group.Go(func() error { return work(background) })
-	}
-	group.Go(func() error {
-		defer stop()
-		n.server.SetReady()
-		probes.SetReady()
-		serving, serveCtx := errgroup.WithContext(ctx)
-		serving.Go(func() error { return n.server.ServeUntil(serveCtx, listener, drainLimit) })
-		serving.Go(func() error { return probes.ServeUntil(serveCtx, probeListener, time.Second) })
-		err := serving.Wait()
-		if !within(closeLimit, n.checkpoints.Close, n.pods.Close, n.containers.Close) {
-			env.Log.WarnContext(ctx, "operations are cut off: what they leave is swept at the next start")
-		}
-		return err
-	})
-	return group.Wait()
-}
-
-const (
-	// drainLimit is how long running calls may take to finish when this
-	// process is to stop, and closeLimit how long what goes on without a client
-	// may. They are short: the next generation, and with it every client, waits,
-	// and what is cut off here is what a crash cuts off, too.
-	drainLimit = 2 * time.Second
-	closeLimit = time.Second
-)
-
-// within runs the functions, one after another, and tells whether they were
-// done within limit. What still runs after that ends with the process, at the
-// latest when its connections are closed.
-func within(limit time.Duration, closers ...func()) bool {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for _, end := range closers {
-			end()
-		}
-	}()
-	timer := time.NewTimer(limit)
-	defer timer.Stop()
-	select {
-	case <-done:
-		return true
-	case <-timer.C:
-		return false
-	}
-}
-
-// recoverAll reads images, pods and containers, and returns when they can be
-// listed.
-func recoverAll(ctx context.Context, images *image.Service, pods *pod.Service, containers *container.Service) error {
-	var group errgroup.Group
-	group.Go(func() error { return images.Load(ctx) })
-	group.Go(func() error {
-		if err := pods.Recover(ctx); err != nil {
-			return fmt.Errorf("recover pods: %w", err)
-		}
-		if err := containers.Recover(ctx); err != nil {
-			return fmt.Errorf("recover containers: %w", err)
-		}
-		return nil
-	})
-	return group.Wait()
-}
-
-const (
-	// sweepLimit bounds one attempt to sweep, sweepPause is between two.
-	sweepLimit = time.Minute
-	sweepPause = 5 * time.Second
-	// sweepEvery is how long a pod's failed start that could not be undone
-	// keeps its leftovers.
-	sweepEvery = 10 * time.Minute
-)
-
-// sweep clears what a crash has left, as soon as all members answer, and then
-// again and again what pods' failed starts have.
-func (n *nouns) sweep(ctx context.Context, log *slog.Logger) error {
-	swept := false
-	for {
-		limited, cancel := context.WithTimeout(ctx, sweepLimit)
-		err := n.pods.Sweep(limited)
-		if !swept {
-			err = errors.Join(n.sweepViews(limited), n.containers.Sweep(limited), err)
-		}
-		cancel()
-		pause := sweepEvery
-		if err != nil && ctx.Err() == nil {
-			pause = sweepPause
-			log.WarnContext(ctx, "what a crash or a failed start may have left is not swept yet", "error", err)
-		}
-		swept = swept || err == nil
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(pause):
-		}
-	}
-}
-
-// selinuxLabels are nil unless SELinux is asked for.
-func selinuxLabels(cfg config.Runtime, log *slog.Logger) (*selinux.Labels, error) {
-	if !cfg.EnableSELinux {
-		return nil, nil
-	}
-	library, enabled, err := selinux.System(cfg.SELinuxCategoryRange)
-	if err != nil {
-		return nil, err
-	}
-	if !enabled {
-		log.Warn("runtime.enable_selinux is set, but this machine has no SELinux: containers get no labels")
-	}
-	return selinux.New(library, cfg.SELinuxCategoryRange), nil
+		cri.NewImages(n.images, cfg.Runtime.Handlers))
+	return server
 }
 
 // snapshotters are those that runtime handlers name.
