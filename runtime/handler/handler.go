@@ -124,8 +124,9 @@ func (h *Handlers) Features(ctx context.Context, name string) (spec.Features, er
 	}
 }
 
-// ask makes a new report of a handler.
-func (h *Handlers) ask(ctx context.Context, k *known) Report {
+// ask makes a new report of a handler. away says that there was no containerd to
+// answer.
+func (h *Handlers) ask(ctx context.Context, k *known) (_ Report, away bool) {
 	ctx, cancel := context.WithTimeout(ctx, askLimit)
 	defer cancel()
 	report := Report{Source: FromNobody, AskedAt: time.Now()}
@@ -142,7 +143,7 @@ func (h *Handlers) ask(ctx context.Context, k *known) Report {
 			report.Problem = fmt.Sprintf("no answer in %s: %s", askLimit, report.Problem)
 		}
 	}
-	return report
+	return report, errdefs.IsUnavailable(err)
 }
 
 // judge takes from what an OCI runtime says what the CRI asks about.

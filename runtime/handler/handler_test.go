@@ -211,6 +211,20 @@ func TestAskedAgain(t *testing.T) {
 		if n := after(11 * time.Second); n != 3 {
 			t.Errorf("a new shim: asked %d times", n)
 		}
+		answer := func(f *features.Features, err error) {
+			peer.mu.Lock()
+			defer peer.mu.Unlock()
+			peer.answers[shim] = says(f, err)
+		}
+		answer(nil, fmt.Errorf("containerd is upgraded as well: %w", errdefs.ErrUnavailable))
+		write("shim", "333")
+		if n := after(11 * time.Second); n != 4 || !h.Reports()["runc"].Features.RecursiveReadOnly {
+			t.Errorf("a new shim without containerd: asked %d times, %+v", n, h.Reports()["runc"])
+		}
+		answer(reports(false, false, false), nil)
+		if n := after(11 * time.Second); n != 5 || h.Reports()["runc"].Features.RecursiveReadOnly {
+			t.Errorf("once it is back: asked %d times, %+v", n, h.Reports()["runc"])
+		}
 		if n := peer.times("/broken"); n < 50 || n > 62 {
 			t.Errorf("the broken one is asked %d times in an hour", n)
 		}

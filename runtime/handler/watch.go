@@ -46,12 +46,16 @@ func (h *Handlers) follow(ctx context.Context, k *known) {
 		report := k.report.Load()
 		again := report != nil && report.Problem != "" && time.Since(asked) >= retryEvery
 		if report == nil || again || now != seen {
-			next := h.ask(ctx, k)
+			next, away := h.ask(ctx, k)
 			if ctx.Err() != nil {
 				return // it is this process that ends
 			}
-			seen, asked = now, time.Now()
-			h.publish(ctx, k, report, &next)
+			// While containerd is away, as when it is upgraded together with its
+			// shims, the answer before holds; it is asked at the next look.
+			if !away || report == nil {
+				seen, asked = now, time.Now()
+				h.publish(ctx, k, report, &next)
+			}
 		}
 		select {
 		case <-ctx.Done():
