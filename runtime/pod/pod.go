@@ -87,8 +87,8 @@ func newPod(id string, record *recordv1.Pod, cfg *runtimeapi.PodSandboxConfig, h
 func (p *Pod) State() State { return *p.state.Load() }
 
 // SharesPID tells whether the pod has a process whose PID namespace is its
-// containers', that of a pause container or of a sandbox. It is not known yet
-// right after a recovery.
+// containers', that of a pause container or of a sandbox. Right after a
+// recovery State does not know the process yet.
 func (p *Pod) SharesPID() bool { return p.held() && sharesPID(p.Config) }
 
 // publish makes a new state; only who has the turn, or who is alone with the
