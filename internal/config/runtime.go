@@ -74,10 +74,10 @@ type Runtime struct {
 type NRI struct {
 	Disable                   bool     `toml:"disable" comment:"Use no plugins."`
 	SocketPath                string   `toml:"socket_path" comment:"Socket on which plugins register. Empty: nri.sock in the state directory; most plugins look at /var/run/nri/nri.sock."`
-	PluginPath                string   `toml:"plugin_path" comment:"Directory of plugins that are started with Trivet."`
-	PluginConfigPath          string   `toml:"plugin_config_path" comment:"Directory of their configurations."`
+	PluginPath                string   `toml:"plugin_path" comment:"Directory of plugins that Trivet starts, and starts again when they end. It is read at the start."`
+	PluginConfigPath          string   `toml:"plugin_config_path" comment:"Directory of their configurations: INDEX-NAME.conf or NAME.conf."`
 	PluginRegistrationTimeout Duration `toml:"plugin_registration_timeout" comment:"How long a plugin may take to register."`
-	PluginRequestTimeout      Duration `toml:"plugin_request_timeout" comment:"How long a plugin may take for one hook."`
+	PluginRequestTimeout      Duration `toml:"plugin_request_timeout" comment:"How long plugins may take for one hook, all of them together. One that takes longer is dropped; one that is not reached counts as not having answered."`
 	DisableConnections        bool     `toml:"disable_connections" comment:"Start the plugins of plugin_path only, let none register itself."`
 	RequiredPlugins           []string `toml:"required_plugins" comment:"Plugins without which no pod or container is created."`
 }

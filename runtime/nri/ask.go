@@ -73,7 +73,8 @@ func (p *Plugins) ask(ctx context.Context, event api.Event, call hook) error {
 		if err := p.Admit(ctx); err != nil {
 			return err
 		}
-		by, err := p.hook(ctx, call)
+		by := newCalls(p.Config.PluginRequestTimeout.Std(), false)
+		err := p.hook(ctx, by, call)
 		if err != nil {
 			return fmt.Errorf("NRI plugin: %w: %w", err, errdefs.ErrFailedPrecondition)
 		}
@@ -90,25 +91,24 @@ func (p *Plugins) ask(ctx context.Context, event api.Event, call hook) error {
 // hook is one call of the library, which is nil when it could not be started.
 type hook func(ctx context.Context, library *adaptation.Adaptation) error
 
-// hook makes one call, alone. Its deadline is that of each plugin's call: the
-// client's must not be what a plugin is dropped for.
-func (p *Plugins) hook(ctx context.Context, call hook) (*calls, error) {
+// hook makes one call, alone. How long the plugins may take for it is theirs:
+// the client's deadline must not be what a plugin is dropped for.
+func (p *Plugins) hook(ctx context.Context, by *calls, call hook) error {
 	if err := p.await(ctx); err != nil {
-		return nil, err
+		return err
 	}
 	select {
 	case p.turn <- struct{}{}:
 		defer func() { <-p.turn }()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("wait for earlier NRI hooks: %w", context.Cause(ctx))
+		return fmt.Errorf("wait for earlier NRI hooks: %w", context.Cause(ctx))
 	}
 	p.mu.Lock()
-	library := p.library
+	library := p.nri
 	p.mu.Unlock()
 	if library != nil {
 		// A plugin that registers is synchronized before the call or after it.
 		defer library.BlockPluginSync().Unblock()
 	}
-	by := newCalls()
-	return by, call(context.WithValue(context.WithoutCancel(ctx), callsKey{}, by), library)
+	return call(context.WithValue(context.WithoutCancel(ctx), callsKey{}, by), library)
 }

@@ -131,10 +131,7 @@ func (p *Plugins) RemoveContainer(ctx context.Context, c *container.Container) {
 		return
 	}
 	p.StopContainer(ctx, c)
-	p.tell(ctx, api.Event_REMOVE_CONTAINER, c.ID, func(ctx context.Context, library *adaptation.Adaptation) error {
-		if !p.told.removeContainer(c.ID) || library == nil {
-			return nil
-		}
+	p.tell(ctx, api.Event_REMOVE_CONTAINER, c.ID, p.told.removeContainer, func(ctx context.Context, library *adaptation.Adaptation) error {
 		// Its record, with the spec, is gone.
 		return library.RemoveContainer(ctx, &api.RemoveContainerRequest{Pod: podMessage(in), Container: containerMessage(c, nil)})
 	})
@@ -145,10 +142,7 @@ func (p *Plugins) RemoveContainer(ctx context.Context, c *container.Container) {
 func (p *Plugins) tellOf(ctx context.Context, event api.Event, c *container.Container, news func(id string) bool,
 	call func(ctx context.Context, library *adaptation.Adaptation, in *api.PodSandbox, m *api.Container) error,
 ) {
-	p.tell(ctx, event, c.ID, func(ctx context.Context, library *adaptation.Adaptation) error {
-		if news != nil && !news(c.ID) {
-			return nil
-		}
+	p.tell(ctx, event, c.ID, news, func(ctx context.Context, library *adaptation.Adaptation) error {
 		in, m := p.describe(ctx, library, c)
 		if m == nil {
 			return nil

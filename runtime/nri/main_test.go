@@ -24,7 +24,12 @@ import (
 	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if os.Getenv(api.PluginNameEnvVar) != "" {
+		beGuest()
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // requestTimeout is one for all tests: the library has one for all.
 const requestTimeout = time.Second
@@ -163,8 +168,9 @@ func await(t *testing.T, what string, condition func() bool) {
 // plugin is a real one. What it is asked goes to its functions, if they are
 // there.
 type plugin struct {
-	stub stub.Stub
-	mask api.EventMask
+	stub    stub.Stub
+	options []stub.Option
+	mask    api.EventMask
 
 	mu         sync.Mutex
 	heard      []string // hook and name
@@ -185,8 +191,8 @@ func (n *node) connect(t *testing.T, idx, name string, edits ...func(*plugin)) *
 		edit(p)
 	}
 	var err error
-	p.stub, err = stub.New(p, stub.WithPluginName(name), stub.WithPluginIdx(idx), stub.WithSocketPath(n.socket),
-		stub.WithOnClose(func() {})) // else it ends the process
+	p.stub, err = stub.New(p, append(p.options, stub.WithPluginName(name), stub.WithPluginIdx(idx), stub.WithSocketPath(n.socket),
+		stub.WithOnClose(func() {}))...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,14 +5,16 @@
 //	                                    └─ tell: created, stopped, removed ...  queued, waits a while
 //	                                          │ one at a time
 //	                                          ▼
-//	                                    NRI's adaptation ─▶ plugin 1, plugin 2, ...
+//	                                    NRI's adaptation ─▶ intercept ─▶ door ─┬─ nri.sock: plugins that come by themselves
+//	                                                                           └─ programs of plugin_path
 //
-// NRI's own library calls the plugins, one hook at a time on the whole node:
-// a slow plugin delays the hooks behind it, each by at most
-// plugin_request_timeout, after which the library drops the plugin. So creations
-// and starts wait for it, and nothing else does: lists and statuses take no
-// part, and whatever ends or removes something only waits a while for its
-// plugins to be told; they are told later, in the order in which it happened.
+// NRI's own library calls the plugins, one hook at a time on the whole node.
+// All plugins together have plugin_request_timeout for a hook: a slow one delays
+// the hooks behind it by that at most, and is then dropped. Who was not reached
+// for the slowness of others is passed over and stays. So creations and starts
+// wait for plugins, and nothing else does: lists and statuses take no part, and
+// whatever ends or removes something only waits a while for its plugins to be
+// told; they are told later, in the order in which it happened.
 //
 // Invariant: what plugins know, by synchronization or by hooks, is what Plugins
 // keeps (told): each plugin hears of each pod and container once, whether it
@@ -20,11 +22,12 @@
 // not created again.
 //
 // Required plugins fail closed: while one is not registered, or when one does
-// not answer a hook that it has subscribed to, that hook fails with
-// errdefs.ErrUnavailable, and so nothing is created or started. Other plugins may
-// come and go. A plugin that the library has dropped is back once it registers
-// again; one of plugin_path, which the library starts, is started only once, at
-// the start of this process.
+// not answer a hook that it has subscribed to, or was not reached, that hook
+// fails with errdefs.ErrUnavailable, and so nothing is created or started. Other
+// plugins may come and go. A plugin that the library has dropped is back once it
+// registers again. A program of plugin_path that ends, or is dropped, is started
+// again, after a pause that grows; those in WebAssembly run within the library,
+// which loads them once.
 //
 // A socket that cannot be listened on, or a bad plugin directory, is logged and
 // tried again: it ends no process, as pods can be served without plugins.
@@ -32,8 +35,10 @@ package nri
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -44,6 +49,8 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/internal/listen"
+	"github.com/trivet-cri/trivet/internal/undo"
 	"github.com/trivet-cri/trivet/internal/version"
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/pod"
@@ -98,8 +105,10 @@ type Plugins struct {
 	turn  chan struct{} // holds a token while a hook runs
 
 	begun      chan struct{} // closed when the first start of the library is over
+	launching  chan struct{} // holds a token while a program has not registered yet
 	mu         sync.Mutex
-	library    *adaptation.Adaptation // nil while it could not be started
+	nri        *adaptation.Adaptation // nil while it could not be started
+	door       *door                  // as nri; set before a program is launched
 	containers Containers             // set before begun is closed
 	work       sync.WaitGroup
 	closed     bool // no more work begins
@@ -111,10 +120,12 @@ var useLog sync.Once
 // New returns plugins of which none is connected yet: Run does that.
 func New(deps Deps) *Plugins {
 	useLog.Do(func() { nrilog.Set(logger{deps.Log.With("from", "nri")}) })
-	return &Plugins{
-		Deps: deps, peers: newPeers(), told: newTold(), tells: newQueue(),
-		turn: make(chan struct{}, 1), begun: make(chan struct{}),
+	p := &Plugins{
+		Deps: deps, told: newTold(), tells: newQueue(),
+		turn: make(chan struct{}, 1), begun: make(chan struct{}), launching: make(chan struct{}, 1),
 	}
+	p.peers = newPeers(p.evict)
+	return p
 }
 
 const (
@@ -125,37 +136,33 @@ const (
 )
 
 // Run serves plugins until ctx ends. What exists must have been recovered
-// before. It only ends with ctx.
+// before. It only ends with ctx, and no program that it has started outlives it.
 func (p *Plugins) Run(ctx context.Context, pods Pods, containers Containers) error {
 	life, end := context.WithCancel(context.WithoutCancel(ctx))
 	p.containers = containers
 	p.told.seed(pods.All(), containers.All())
-	begin := sync.OnceFunc(func() { close(p.begun) })
 	adaptation.SetPluginRegistrationTimeout(p.Config.PluginRegistrationTimeout.Std())
 	adaptation.SetPluginRequestTimeout(p.Config.PluginRequestTimeout.Std())
 	p.work.Go(func() { p.tells.run(life) })
-	for p.library == nil && ctx.Err() == nil {
-		library, err := p.start(life)
-		if err != nil {
-			p.Log.ErrorContext(ctx, "NRI plugins cannot be served yet", "error", err)
+	begin := sync.OnceFunc(func() { close(p.begun) })
+	closing := func() {}
+	for ctx.Err() == nil {
+		closer, err := p.start(life, begin)
+		if err == nil {
+			closing = closer
+			<-ctx.Done()
+			break
 		}
-		p.mu.Lock()
-		p.library = library
-		p.mu.Unlock()
+		p.Log.ErrorContext(ctx, "NRI plugins cannot be served yet", "error", err)
 		begin()
-		if err != nil {
-			select {
-			case <-ctx.Done():
-			case <-time.After(retryPause):
-			}
+		select {
+		case <-ctx.Done():
+		case <-time.After(retryPause):
 		}
 	}
 	begin()
-	<-ctx.Done()
 	end()
-	if p.library != nil {
-		p.library.Stop()
-	}
+	closing()
 	p.mu.Lock()
 	p.closed = true
 	p.mu.Unlock()
@@ -165,7 +172,7 @@ func (p *Plugins) Run(ctx context.Context, pods Pods, containers Containers) err
 }
 
 // background has the end of Run wait for work; once that has come, no more
-// begins.
+// begins, and what was there to be worked on is left.
 func (p *Plugins) background(work func()) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -174,35 +181,85 @@ func (p *Plugins) background(work func()) {
 	}
 }
 
-// start starts the library, with the plugins of plugin_path, and publishes its
-// socket.
-func (p *Plugins) start(life context.Context) (_ *adaptation.Adaptation, err error) {
-	socket, err := newSocket(p.Socket)
+// start starts the library and the programs of plugin_path, and lets plugins
+// in. begun is called when each program has had its chance to register. The
+// result ends all but the programs, which end with life.
+func (p *Plugins) start(life context.Context, begun func()) (closing func(), err error) {
+	started, loaded, err := p.programs()
 	if err != nil {
 		return nil, err
 	}
-	defer socket.discard()
-	options := []adaptation.Option{
-		adaptation.WithPluginPath(p.Config.PluginPath), adaptation.WithPluginConfigPath(p.Config.PluginConfigPath),
-		adaptation.WithSocketPath(socket.private()), adaptation.WithMetrics(metrics{p.peers}),
-		adaptation.WithTTRPCOptions([]ttrpc.ClientOpts{func(c *ttrpc.Client) { p.connected(life, c) }}, nil),
+	private, err := newRoom(p.Socket)
+	if err != nil {
+		return nil, err
 	}
-	if p.Config.DisableConnections {
-		options = append(options, adaptation.WithDisabledExternalConnections())
+	var made undo.Stack
+	made.Add("private directory", func(context.Context) error { private.clear(); return nil })
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, made.Run(life, time.Second))
+		}
+	}()
+	if err := private.hold(loaded); err != nil {
+		return nil, err
 	}
-	library, err := adaptation.New("trivet", version.String(), p.synchronize, p.update, options...)
+	door := &door{peers: p.peers, inner: private.socket(), turn: make(chan struct{}, 1)}
+	var listener net.Listener
+	if !p.Config.DisableConnections {
+		if listener, err = listen.BindUnix(p.Socket); err != nil {
+			return nil, fmt.Errorf("serve NRI socket: %w", err)
+		}
+		made.Add("socket", func(context.Context) error { return listener.Close() })
+	}
+	library, err := p.library(life, private)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	p.door, p.nri = door, library
+	p.mu.Unlock()
+	if listener != nil {
+		p.work.Go(func() {
+			door.serve(life, listener, p.background, func(err error) { p.Log.WarnContext(life, "NRI plugin cannot connect", "error", err) })
+		})
+	}
+	p.launchAll(life, started, begun)
+	return func() {
+		library.Stop()
+		if err := made.Run(context.WithoutCancel(life), time.Second); err != nil {
+			p.Log.WarnContext(life, "NRI is not closed cleanly", "error", err)
+		}
+	}, nil
+}
+
+// launchAll keeps all programs running.
+func (p *Plugins) launchAll(life context.Context, all []program, begun func()) {
+	var firsts sync.WaitGroup
+	for _, one := range all {
+		firsts.Add(1)
+		first := sync.OnceFunc(firsts.Done)
+		p.work.Go(func() { p.keep(life, one, first) })
+	}
+	p.work.Go(func() {
+		firsts.Wait()
+		begun()
+	})
+}
+
+// library starts NRI's own code.
+func (p *Plugins) library(life context.Context, private *room) (*adaptation.Adaptation, error) {
+	library, err := adaptation.New("trivet", version.String(), p.synchronize, p.update,
+		adaptation.WithPluginPath(private.programs()), adaptation.WithPluginConfigPath(p.Config.PluginConfigPath),
+		adaptation.WithSocketPath(private.socket()), adaptation.WithMetrics(metrics{p.peers}),
+		adaptation.WithTTRPCOptions(
+			[]ttrpc.ClientOpts{func(c *ttrpc.Client) { p.connected(life, c) }},
+			[]ttrpc.ServerOpt{forEach(func() ttrpc.ServerOpt { return ttrpc.WithUnaryServerInterceptor(p.peers.newest().serve) })}),
+	)
 	if err != nil {
 		return nil, fmt.Errorf("start NRI: %w", err)
 	}
 	if err := library.Start(); err != nil {
 		return nil, fmt.Errorf("start NRI: %w", err)
-	}
-	if p.Config.DisableConnections {
-		return library, nil
-	}
-	if err := socket.publish(); err != nil {
-		library.Stop()
-		return nil, err
 	}
 	return library, nil
 }

@@ -3,8 +3,6 @@ package nri
 import (
 	"context"
 	"errors"
-	"fmt"
-	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -13,12 +11,6 @@ import (
 	"github.com/containerd/nri/pkg/adaptation"
 	"github.com/containerd/nri/pkg/api"
 	"github.com/containerd/ttrpc"
-	"go.opentelemetry.io/otel/attribute"
-	"google.golang.org/grpc/codes"
-	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
-
-	"github.com/trivet-cri/trivet/internal/telemetry"
 )
 
 // peers are the connections to plugins. The library keeps its list of plugins
@@ -27,29 +19,66 @@ import (
 // synchronized. The library does that for one plugin after another, and reports
 // each by name right after the call: so connection and name find each other.
 type peers struct {
-	mu     sync.Mutex
-	all    map[*peer]bool
-	synced *peer // whose synchronization was the latest call
+	evict    func(context.Context, []*api.ContainerEviction)
+	mu       sync.Mutex
+	all      map[*peer]bool
+	expected *expected // whose connection the library accepts next
+	latest   *peer     // whose connection it has accepted last
+	synced   *peer     // whose synchronization was the latest call
+}
+
+// expected is a plugin at the door.
+type expected struct {
+	who      *launched
+	accepted chan struct{}
 }
 
 // peer is the connection to one plugin.
 type peer struct {
 	peers  *peers
 	client *ttrpc.Client
+	who    *launched // nil if it has come by itself
 	// Guarded by peers.mu.
 	name   string        // index and name, as in 10-logger; empty until registered
 	events api.EventMask // that it subscribes to
 	gone   bool          // the library calls it no more
 }
 
-func newPeers() *peers { return &peers{all: make(map[*peer]bool)} }
+// newPeers have evict called with the containers that plugins want evicted
+// unasked.
+func newPeers(evict func(context.Context, []*api.ContainerEviction)) *peers {
+	return &peers{evict: evict, all: make(map[*peer]bool)}
+}
 
+// expect says whose connection is the next; the result is closed once it is
+// accepted. Not to be called again before that.
+func (all *peers) expect(who *launched) <-chan struct{} {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.expected = &expected{who, make(chan struct{})}
+	return all.expected.accepted
+}
+
+// add enters a connection that the library has just accepted.
 func (all *peers) add(client *ttrpc.Client) *peer {
 	one := &peer{peers: all, client: client}
 	all.mu.Lock()
 	defer all.mu.Unlock()
-	all.all[one] = true
+	all.all[one], all.latest = true, one
+	if all.expected != nil {
+		one.who = all.expected.who
+		close(all.expected.accepted)
+		all.expected = nil
+	}
 	return one
+}
+
+// newest is the one that was added last. The library makes a connection's
+// client, which adds it, and its server one right after the other.
+func (all *peers) newest() *peer {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	return all.latest
 }
 
 // remove returns the name if it was registered.
@@ -111,54 +140,6 @@ func matches(name, plugin string) bool {
 	return plugin != "" && (name == plugin || name == base)
 }
 
-// intercept sees each call of one plugin.
-func (one *peer) intercept(ctx context.Context, r *ttrpc.Request, response *ttrpc.Response, info *ttrpc.UnaryClientInfo, invoke ttrpc.Invoker) error {
-	method := path.Base(info.FullMethod)
-	one.peers.mu.Lock()
-	name := one.name
-	one.peers.mu.Unlock()
-	var broken error // of the connection, beside errors that the plugin returns
-	_ = telemetry.Span(ctx, "nri.plugin "+method, func(ctx context.Context) error {
-		broken = invoke(ctx, r, response)
-		answer := codes.Code(response.GetStatus().GetCode())
-		switch {
-		case broken != nil || answer == codes.OK:
-			return broken
-		case answer == codes.DeadlineExceeded:
-			// A plugin that minds its deadline and one that does not are both
-			// late: whose clock is first must not make a difference.
-			broken = fmt.Errorf("NRI plugin %s: %w", name, context.DeadlineExceeded)
-		}
-		return status.ErrorProto(response.GetStatus())
-	}, attribute.String("nri.plugin", name))
-	one.observe(ctx, method, response, broken)
-	return broken
-}
-
-func (one *peer) observe(ctx context.Context, method string, response *ttrpc.Response, err error) {
-	one.peers.mu.Lock()
-	defer one.peers.mu.Unlock()
-	if err != nil {
-		one.gone = one.gone || fatal(err)
-		return
-	}
-	switch method {
-	case "Configure":
-		reply := &api.ConfigureResponse{}
-		if proto.Unmarshal(response.GetPayload(), reply) == nil {
-			one.events = api.EventMask(reply.GetEvents())
-		}
-		if one.events == 0 {
-			one.events = api.ValidEvents
-		}
-	case "Synchronize":
-		one.peers.synced = one
-	}
-	if by, ok := ctx.Value(callsKey{}).(*calls); ok {
-		by.add(one, method, response)
-	}
-}
-
 // fatal tells whether the library drops a plugin for an error, as it does
 // itself.
 func fatal(err error) bool {
@@ -178,6 +159,9 @@ func (m metrics) RecordPluginInvocation(name, operation string, err error) {
 	defer all.mu.Unlock()
 	switch {
 	case operation == "Synchronize" && err == nil && all.synced != nil:
+		if who := all.synced.who; who != nil && all.synced.name == "" {
+			close(who.registered)
+		}
 		all.synced.name, all.synced = name, nil
 	case operation == "Synchronize" && err == nil && !all.knows(name):
 		all.all[&peer{peers: all, name: name}] = true

@@ -38,10 +38,7 @@ func (p *Plugins) UpdatePod(ctx context.Context, one *pod.Pod, r pod.Resources) 
 
 // PodUpdated tells plugins that UpdatePod was followed.
 func (p *Plugins) PodUpdated(ctx context.Context, one *pod.Pod) {
-	p.tell(ctx, api.Event_POST_UPDATE_POD_SANDBOX, one.ID, func(ctx context.Context, library *adaptation.Adaptation) error {
-		if library == nil {
-			return nil
-		}
+	p.tell(ctx, api.Event_POST_UPDATE_POD_SANDBOX, one.ID, nil, func(ctx context.Context, library *adaptation.Adaptation) error {
 		return library.PostUpdatePodSandbox(ctx, &api.PostUpdatePodSandboxRequest{Pod: podMessage(one)})
 	})
 }
@@ -51,20 +48,14 @@ func (p *Plugins) StopPod(ctx context.Context, one *pod.Pod) {
 	if !p.told.podRuns(one.ID) {
 		return
 	}
-	p.tell(ctx, api.Event_STOP_POD_SANDBOX, one.ID, func(ctx context.Context, library *adaptation.Adaptation) error {
-		if !p.told.stopPod(one.ID) || library == nil {
-			return nil
-		}
+	p.tell(ctx, api.Event_STOP_POD_SANDBOX, one.ID, p.told.stopPod, func(ctx context.Context, library *adaptation.Adaptation) error {
 		return library.StopPodSandbox(ctx, &api.StopPodSandboxRequest{Pod: podMessage(one)})
 	})
 }
 
 // RemovePod tells plugins, once, that a pod is no more.
 func (p *Plugins) RemovePod(ctx context.Context, one *pod.Pod) {
-	p.tell(ctx, api.Event_REMOVE_POD_SANDBOX, one.ID, func(ctx context.Context, library *adaptation.Adaptation) error {
-		if !p.told.removePod(one.ID) || library == nil {
-			return nil
-		}
+	p.tell(ctx, api.Event_REMOVE_POD_SANDBOX, one.ID, p.told.removePod, func(ctx context.Context, library *adaptation.Adaptation) error {
 		return library.RemovePodSandbox(ctx, &api.RemovePodSandboxRequest{Pod: podMessage(one)})
 	})
 }

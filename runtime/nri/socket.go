@@ -8,45 +8,48 @@ import (
 	"github.com/trivet-cri/trivet/internal/listen"
 )
 
-// socket is where plugins register. The library binds it with whatever mode
-// the umask gives, so it does that where nobody else can look; from the first
-// instant at which others see it, its mode is 0600.
-type socket struct{ path, dir string }
+// room is a directory that nobody else can look into, beside the socket of
+// plugins: it has the library's socket, which the library binds with whatever
+// mode the umask gives, and links to the plugins that the library loads.
+type room struct{ dir string }
 
-// privateDirs match what a process that was killed may have left.
-const privateDirs = ".nri-*"
-
-func newSocket(path string) (*socket, error) {
-	parent := filepath.Dir(path)
-	if err := os.MkdirAll(parent, 0o711); err != nil {
+// newRoom makes the room, or clears that of a process that was killed. One that
+// another process uses is an error.
+func newRoom(socket string) (*room, error) {
+	r := &room{dir: filepath.Join(filepath.Dir(socket), "."+filepath.Base(socket))}
+	if err := os.MkdirAll(filepath.Dir(socket), 0o711); err != nil {
 		return nil, fmt.Errorf("make directory of NRI socket: %w", err)
 	}
-	left, _ := filepath.Glob(filepath.Join(parent, privateDirs)) // the pattern is good
-	for _, dir := range left {
-		_ = os.RemoveAll(dir) // it is only untidy
+	if err := os.MkdirAll(r.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make private directory of NRI: %w", err)
 	}
-	dir, err := os.MkdirTemp(parent, privateDirs)
-	if err != nil {
-		return nil, fmt.Errorf("make NRI socket: %w", err)
+	if err := os.Chmod(r.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make private directory of NRI: %w", err)
 	}
-	return &socket{path: path, dir: dir}, nil
+	if err := listen.RemoveStale(r.socket()); err != nil {
+		return nil, err
+	}
+	if err := os.RemoveAll(r.programs()); err != nil {
+		return nil, fmt.Errorf("clear private directory of NRI: %w", err)
+	}
+	return r, nil
 }
 
-func (s *socket) private() string { return filepath.Join(s.dir, "s") }
+func (r *room) socket() string   { return filepath.Join(r.dir, "s") }
+func (r *room) programs() string { return filepath.Join(r.dir, "p") }
 
-// publish moves the socket to its path. One that another process serves there
-// is not replaced.
-func (s *socket) publish() error {
-	if err := listen.RemoveStale(s.path); err != nil {
-		return fmt.Errorf("serve NRI socket: %w", err)
+// hold links programs into the room.
+func (r *room) hold(all []program) error {
+	if err := os.Mkdir(r.programs(), 0o700); err != nil {
+		return fmt.Errorf("load NRI plugins: %w", err)
 	}
-	if err := os.Chmod(s.private(), 0o600); err != nil {
-		return fmt.Errorf("serve NRI socket: %w", err)
-	}
-	if err := os.Rename(s.private(), s.path); err != nil {
-		return fmt.Errorf("serve NRI socket: %w", err)
+	for _, one := range all {
+		if err := os.Symlink(one.path, filepath.Join(r.programs(), one.name())); err != nil {
+			return fmt.Errorf("load NRI plugin %s: %w", one.name(), err)
+		}
 	}
 	return nil
 }
 
-func (s *socket) discard() { _ = os.RemoveAll(s.dir) }
+// clear removes the room; what is left of it, the next process clears.
+func (r *room) clear() { _ = os.RemoveAll(r.dir) }
