@@ -35,20 +35,20 @@ const (
 	// sweepLimit bounds one attempt to sweep, sweepPause is between two.
 	sweepLimit = time.Minute
 	sweepPause = 5 * time.Second
-	// sweepEvery is how long a pod's failed start that could not be undone
-	// keeps its leftovers.
+	// sweepEvery is how long a failed start or creation that could not be
+	// undone keeps its leftovers.
 	sweepEvery = 10 * time.Minute
 )
 
 // sweep clears what a crash has left, as soon as all members answer, and then
-// again and again what pods' failed starts have.
+// again and again what failed starts and creations have.
 func (n *nouns) sweep(ctx context.Context, log *slog.Logger) error {
 	swept := false
 	for {
 		limited, cancel := context.WithTimeout(ctx, sweepLimit)
-		err := n.pods.Sweep(limited)
+		err := errors.Join(n.pods.Sweep(limited), n.containers.Sweep(limited))
 		if !swept {
-			err = errors.Join(n.sweepViews(limited), n.containers.Sweep(limited), err)
+			err = errors.Join(n.sweepViews(limited), err)
 		}
 		cancel()
 		pause := sweepEvery
