@@ -37,19 +37,10 @@ func (s *Service) Update(ctx context.Context, p *Pod, r Resources) error {
 		return fmt.Errorf("encode update of pod %s: %w", p.ID, err)
 	}
 	_, err = operation.Do(ctx, s.operations, "update/"+string(text), "update pod "+p.ID, s.Config.CreateTimeout.Std(), func(ctx context.Context) (struct{}, error) {
-		operation.Stage(ctx, "wait for turn")
-		if err := p.take(ctx); err != nil {
-			return struct{}{}, err
-		}
-		defer p.give()
-		operation.Stage(ctx, "plugins")
-		if err := s.Hooks.UpdatePod(ctx, p, r); err != nil {
-			return struct{}{}, fmt.Errorf("update pod %s: %w", p.ID, err)
-		}
-		operation.Stage(ctx, "record")
 		if err := s.update(ctx, p, r); err != nil {
 			return struct{}{}, err
 		}
+		// Without the turn: a slow plugin holds up nothing else.
 		s.Hooks.PodUpdated(ctx, p)
 		return struct{}{}, nil
 	})
@@ -63,8 +54,18 @@ func checkResources(field string, r *runtimeapi.LinuxContainerResources) error {
 	return nil
 }
 
-// update is for who has the turn.
+// update is alone with the pod.
 func (s *Service) update(ctx context.Context, p *Pod, r Resources) (err error) {
+	operation.Stage(ctx, "wait for turn")
+	if err := p.take(ctx); err != nil {
+		return err
+	}
+	defer p.give()
+	operation.Stage(ctx, "plugins")
+	if err := s.Hooks.UpdatePod(ctx, p, r); err != nil {
+		return fmt.Errorf("update pod %s: %w", p.ID, err)
+	}
+	operation.Stage(ctx, "record")
 	record := proto.Clone(p.record).(*recordv1.Pod)
 	record.Updated = true
 	if record.Overhead, err = encode(r.Overhead); err != nil {
