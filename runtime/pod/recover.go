@@ -3,9 +3,11 @@ package pod
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -86,31 +88,43 @@ func (s *Service) revive(r engine.PodRecord) (*Pod, error) {
 	return p, nil
 }
 
-// verifyPause is the pause between two rounds of Verify.
-const verifyPause = time.Second
+const (
+	// verifyPause is the pause between two rounds of Verify.
+	verifyPause = time.Second
+	// verifyParallel bounds the shims that are asked at the same time.
+	verifyParallel = 16
+)
 
 // Verify looks for the pause containers and sandboxes of recovered pods, which takes a call
 // to a shim each: pods are served meanwhile as their records say, but take no
 // containers that want their PID namespace. It returns when all have been
-// found, or with ctx.
+// found, or with ctx. A shim that hangs keeps no other pod waiting.
 func (s *Service) Verify(ctx context.Context) {
-	for {
-		open := false
-		for _, p := range s.All() {
-			if err := s.verify(ctx, p); err != nil && ctx.Err() == nil {
-				open = true
-				s.logger(p.ID, p.Config).WarnContext(ctx, "pause container or sandbox could not be looked at", "error", err)
-			}
-		}
-		if !open {
-			return
-		}
+	for s.verifyAll(ctx) {
 		select {
 		case <-ctx.Done():
 			return
 		case <-time.After(verifyPause):
 		}
 	}
+}
+
+// verifyAll is one round; it tells whether another one is needed.
+func (s *Service) verifyAll(ctx context.Context) bool {
+	var open atomic.Bool
+	var group errgroup.Group
+	group.SetLimit(verifyParallel)
+	for _, p := range s.All() {
+		group.Go(func() error {
+			if err := s.verify(ctx, p); err != nil && ctx.Err() == nil {
+				open.Store(true)
+				s.logger(p.ID, p.Config).WarnContext(ctx, "pause container or sandbox could not be looked at", "error", err)
+			}
+			return nil
+		})
+	}
+	_ = group.Wait() // each has logged its own error
+	return open.Load()
 }
 
 func (s *Service) verify(ctx context.Context, p *Pod) error {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -227,6 +229,46 @@ func TestVerify(t *testing.T) {
 		if state := s.All()[stopped].State(); state.Ready || state.PausePID != 0 {
 			t.Errorf("stopped: %+v", state)
 		}
+	})
+}
+
+// TestVerifyHangs: a shim that does not answer keeps no other pod waiting.
+func TestVerifyHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := podtest.New()
+		first := pod.New(w.Deps())
+		defer first.Close()
+		for _, name := range []string{"one", "two", "three"} {
+			run(t, first, podtest.SharedPID(name))
+		}
+		s := pod.New(w.Deps())
+		defer s.Close()
+		if err := s.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var hung atomic.Bool
+		gate := make(chan struct{})
+		w.On("Pauses.Look", podtest.Before, func(context.Context) error {
+			if hung.CompareAndSwap(false, true) {
+				<-gate
+			}
+			return nil
+		})
+		var verifying sync.WaitGroup
+		verifying.Go(func() { s.Verify(t.Context()) })
+		synctest.Wait()
+		found := 0
+		for _, p := range s.All() {
+			if p.State().PausePID != 0 {
+				found++
+			}
+		}
+		if found != 2 {
+			t.Errorf("%d of the two others are found", found)
+		}
+		close(gate)
+		verifying.Wait()
 	})
 }
 
