@@ -132,21 +132,11 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	}
 	c.cgroupsPath = ociSpec.Linux.CgroupsPath
 	c.setLimits(ociSpec)
-	if len(volumes) > 0 {
-		// Before the record: what the record tells of is whole.
-		operation.Stage(ctx, "volumes")
-		made.Add("volumes", func(context.Context) error { return s.removeVolumes(c.ID) })
-		if err := s.fillVolumes(ctx, c, volumes); err != nil {
-			return nil, err
-		}
+	// Before the record: what the record tells of is whole.
+	if err := s.makeVolumes(ctx, &made, c, volumes); err != nil {
+		return nil, err
 	}
-	operation.Stage(ctx, "record")
-	made.Add("record", func(ctx context.Context) error { return s.Records.DeleteContainer(ctx, c.ID) })
-	record := engine.ContainerRecord{
-		ID: c.ID, Labels: c.labels(), Image: img.Names()[0], Snapshotter: c.snapshotter, SnapshotKey: c.ID,
-		Views: c.views(), Record: c.record.Load(), SandboxID: p.SandboxID(),
-	}
-	if err := s.Records.CreateContainer(ctx, record, ociSpec, c.Handler); err != nil {
+	if err := s.enter(ctx, &made, p, c, img, ociSpec); err != nil {
 		return nil, err
 	}
 	operation.Stage(ctx, "snapshot")
@@ -159,6 +149,17 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	s.logger(c).InfoContext(ctx, "container is created", "image", cfg.GetImage().GetImage())
 	s.Hooks.ContainerCreated(ctx, c)
 	return c, nil
+}
+
+// enter makes the container's record.
+func (s *Service) enter(ctx context.Context, made *undo.Stack, p *pod.Pod, c *Container, img image.Image, ociSpec *specs.Spec) error {
+	operation.Stage(ctx, "record")
+	made.Add("record", func(ctx context.Context) error { return s.Records.DeleteContainer(ctx, c.ID) })
+	record := engine.ContainerRecord{
+		ID: c.ID, Labels: c.labels(), Image: img.Names()[0], Snapshotter: c.snapshotter, SnapshotKey: c.ID,
+		Views: c.views(), Record: c.record.Load(), SandboxID: p.SandboxID(),
+	}
+	return s.Records.CreateContainer(ctx, record, ociSpec, c.Handler)
 }
 
 // ask lets plugins adjust a container's spec, or refuse it.

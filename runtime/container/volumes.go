@@ -17,7 +17,9 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/ident"
+	"github.com/trivet-cri/trivet/internal/undo"
 	"github.com/trivet-cri/trivet/runtime/image"
+	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
@@ -41,6 +43,16 @@ func (s *Service) volumes(id string, cfg *runtimeapi.ContainerConfig, img image.
 		})
 	}
 	return volumes
+}
+
+// makeVolumes makes the volumes, if there are any.
+func (s *Service) makeVolumes(ctx context.Context, made *undo.Stack, c *Container, volumes []spec.Volume) error {
+	if len(volumes) == 0 {
+		return nil
+	}
+	operation.Stage(ctx, "volumes")
+	made.Add("volumes", func(context.Context) error { return s.removeVolumes(c.ID) })
+	return s.fillVolumes(ctx, c, volumes)
 }
 
 // fillVolumes makes the volumes with what the image has in their places.
