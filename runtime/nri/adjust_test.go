@@ -100,8 +100,8 @@ func TestAdjust(t *testing.T) {
 	_, ipc := namespaces[specs.IPCNamespace]
 	extra := slices.IndexFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == "/etc/extra" && m.Source == "/etc" })
 	device := slices.IndexFunc(s.Linux.Devices, func(d specs.LinuxDevice) bool { return d.Path == "/dev/extra" })
-	//nolint:staticcheck // a plugin may ask for deprecated hooks
-	prestart := s.Hooks.Prestart
+	//lint:ignore SA1019 a plugin may ask for deprecated hooks
+	prestart := s.Hooks.Prestart //nolint:staticcheck // as above
 	for what, holds := range map[string]bool{
 		"annotation":     s.Annotations["example.test/who"] == "me",
 		"environment":    slices.Contains(s.Process.Env, "WHO=plugin"),

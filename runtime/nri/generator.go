@@ -69,8 +69,8 @@ func (g *generator) hooks() *specs.Hooks {
 
 func (g *generator) AddPreStartHook(hook specs.Hook) {
 	hooks := g.hooks()
-	//nolint:staticcheck // deprecated, but what a plugin asks for is what it gets
-	hooks.Prestart = append(hooks.Prestart, hook)
+	//lint:ignore SA1019 deprecated, but what a plugin asks for is what it gets
+	hooks.Prestart = append(hooks.Prestart, hook) //nolint:staticcheck // as above
 }
 
 func (g *generator) AddPostStartHook(hook specs.Hook) {

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/container/containertest"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
@@ -248,5 +249,52 @@ func TestEndsDoNotWait(t *testing.T) {
 		if stopped < 0 || removed < stopped {
 			t.Errorf("of %s the plugin heard out of order: %q", name, slow.story())
 		}
+	}
+}
+
+// TestOthersDoNotWait: while a plugin hangs in a hook of one pod, the ends of
+// others wait for it at most as long as the hook may take, all together, and
+// reads do not wait at all.
+func TestOthersDoNotWait(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	p, other := n.run(t, "web"), n.run(t, "other")
+	hung := n.create(t, p, "hung")
+	var running []*container.Container
+	for _, name := range []string{"a", "b", "c"} {
+		running = append(running, n.start(t, other, name))
+	}
+	entered, gate := make(chan struct{}), make(chan struct{})
+	n.connect(t, "20", "slow", func(p *plugin) {
+		p.hooks["start"] = func(context.Context) error {
+			close(entered)
+			<-gate // whatever the deadline
+			return nil
+		}
+	})
+	started := make(chan error, 1)
+	go func() { started <- n.containers.Start(t.Context(), hung, p) }()
+	<-entered
+	begun := time.Now()
+	if n.pods.All()[p.ID] == nil || hung.Running() || hung.State().PID != 0 || len(n.plugins.Missing()) > 0 || len(n.plugins.Registered()) != 1 {
+		t.Error("what exists is not as it was")
+	}
+	if took := time.Since(begun); took > requestTimeout/2 {
+		t.Errorf("reads took %s", took)
+	}
+	for _, c := range running { // one after another
+		if err := n.containers.Stop(t.Context(), c, 0); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := n.pods.Stop(t.Context(), other, func(ctx context.Context) error { return n.containers.StopAll(ctx, other.ID) }); err != nil {
+		t.Error(err)
+	}
+	if took := time.Since(begun); took > 2*requestTimeout {
+		t.Errorf("the other pod ended after %s", took)
+	}
+	close(gate)
+	if err := <-started; err != nil {
+		t.Errorf("start, without the plugin: %v", err)
 	}
 }
