@@ -60,11 +60,7 @@ func run(ctx context.Context, env member.Env) (err error) {
 	if err != nil {
 		return err
 	}
-	forwarder, err := forward.New()
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, forwarder.Close()) }()
+	forwarder := forward.Forwarder{}
 	tlsConfig, err := tlsOf(cfg.Streamer, env.Log)
 	if err != nil {
 		return err

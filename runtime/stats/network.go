@@ -1,14 +1,12 @@
 package stats
 
 import (
-	"errors"
 	"fmt"
 	"os"
-	"runtime"
 
 	"github.com/containerd/errdefs"
-	"golang.org/x/sync/errgroup"
-	"golang.org/x/sys/unix"
+
+	"github.com/trivet-cri/trivet/internal/netns"
 )
 
 // Namespaces reads the interfaces of network namespaces.
@@ -18,52 +16,25 @@ type Namespaces struct{}
 // from /proc, which takes no lock of the kernel's that a network's change would
 // hold, as a dump over netlink does. Errors: NotFound if there is no namespace.
 func (Namespaces) Interfaces(path string) ([]Interface, error) {
-	// Non-blocking, or a FIFO of this name would hang.
-	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-	if errors.Is(err, unix.ENOENT) {
-		return nil, fmt.Errorf("network namespace %s: %w", path, errdefs.ErrNotFound)
+	namespace, err := netns.Open(path)
+	if errdefs.IsInvalidArgument(err) { // as a pin is that was unmounted
+		return nil, fmt.Errorf("%s: %w", err.Error(), errdefs.ErrNotFound)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open network namespace %s: %w", path, err)
+		return nil, err
 	}
-	defer func() { _ = unix.Close(fd) }()
-	text, err := inside(fd, "/proc/thread-self/net/dev")
+	defer func() { _ = namespace.Close() }() // only read from
+	var text []byte
+	err = netns.Inside(namespace, func() (err error) {
+		text, err = os.ReadFile("/proc/thread-self/net/dev")
+		return err
+	})
 	if err != nil {
 		return nil, fmt.Errorf("read interfaces of network namespace %s: %w", path, err)
 	}
-	found, err := interfaces(text)
+	found, err := interfaces(string(text))
 	if err != nil {
 		return nil, fmt.Errorf("read interfaces of network namespace %s: %w", path, err)
 	}
 	return found, nil
-}
-
-// inside reads a file on a thread in the namespace. A thread that does not
-// find its way back stays locked and ends with its goroutine.
-func inside(fd int, file string) (text string, err error) {
-	var thread errgroup.Group
-	thread.Go(func() error {
-		runtime.LockOSThread()
-		host, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			runtime.UnlockOSThread()
-			return err
-		}
-		defer func() { _ = unix.Close(host) }()
-		err = unix.Setns(fd, unix.CLONE_NEWNET)
-		if errors.Is(err, unix.EINVAL) {
-			err = fmt.Errorf("it is none: %w", errdefs.ErrNotFound) // an unmounted pin
-		}
-		if err == nil {
-			var read []byte
-			read, err = os.ReadFile(file)
-			text = string(read)
-		}
-		if back := unix.Setns(host, unix.CLONE_NEWNET); back != nil {
-			return errors.Join(err, fmt.Errorf("return to the host's: %w", back))
-		}
-		runtime.UnlockOSThread()
-		return err
-	})
-	return text, thread.Wait()
 }

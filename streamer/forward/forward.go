@@ -13,37 +13,22 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os"
 	"slices"
 	"sync"
 
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 
+	"github.com/trivet-cri/trivet/internal/netns"
 	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 )
 
 // Forwarder opens connections to ports of pods. It is safe for concurrent use.
-type Forwarder struct {
-	own *os.File // this process's network namespace
-}
-
-// New returns a Forwarder. Call it in the process's own namespace, and Close it.
-func New() (*Forwarder, error) {
-	own, err := openNetns("/proc/self/ns/net")
-	if err != nil {
-		return nil, err
-	}
-	return &Forwarder{own}, nil
-}
-
-// Close releases the Forwarder; it must not be used any more.
-func (f *Forwarder) Close() error { return f.own.Close() }
+type Forwarder struct{}
 
 // Check finds what can be wrong with a request before a client comes.
 // Errors: ErrInvalidArgument, ErrNotFound (no such network namespace).
-func (f *Forwarder) Check(r *streamerv1.PreparePortForwardRequest) error {
+func (Forwarder) Check(r *streamerv1.PreparePortForwardRequest) error {
 	for _, port := range r.GetPorts() {
 		if port < 1 || port > 65535 {
 			return fmt.Errorf("ports: %d is not a port: %w", port, errdefs.ErrInvalidArgument)
@@ -52,31 +37,17 @@ func (f *Forwarder) Check(r *streamerv1.PreparePortForwardRequest) error {
 	if r.GetNetnsPath() == "" {
 		return nil
 	}
-	namespace, err := openNetns(r.GetNetnsPath())
+	namespace, err := netns.Open(r.GetNetnsPath())
 	if err != nil {
-		return err
+		return fmt.Errorf("netns_path: %w", err)
 	}
 	return namespace.Close()
 }
 
 // Dial connects to a port on the loopback of the network namespace at path,
 // IPv4 or IPv6; an empty path is the host's.
-func (f *Forwarder) Dial(ctx context.Context, path string, port int32) (*net.TCPConn, error) {
-	namespace := f.own
-	if path != "" {
-		opened, err := openNetns(path)
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = opened.Close() }()
-		namespace = opened
-	}
-	families := []int{unix.AF_INET, unix.AF_INET6}
-	make := makeSockets
-	if namespace != f.own {
-		make = func(families []int) ([]int, error) { return sockets(namespace, f.own, families) }
-	}
-	fds, err := make(families)
+func (Forwarder) Dial(ctx context.Context, path string, port int32) (*net.TCPConn, error) {
+	fds, err := sockets(path)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +65,7 @@ type Stream struct {
 
 // Forward copies between a client and a port until both directions have
 // ended, one has failed, or ctx ends.
-func (f *Forwarder) Forward(ctx context.Context, r *streamerv1.PreparePortForwardRequest, port int32, client Stream) error {
+func (f Forwarder) Forward(ctx context.Context, r *streamerv1.PreparePortForwardRequest, port int32, client Stream) error {
 	if port < 1 || port > 65535 {
 		return fmt.Errorf("%d is not a port: %w", port, errdefs.ErrInvalidArgument)
 	}

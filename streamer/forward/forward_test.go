@@ -123,16 +123,6 @@ func serve(t *testing.T, listener net.Listener, fn func(*net.TCPConn)) {
 	t.Cleanup(func() { _ = listener.Close(); _ = group.Wait() })
 }
 
-func newForwarder(t *testing.T) *forward.Forwarder {
-	t.Helper()
-	f, err := forward.New()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = f.Close() })
-	return f
-}
-
 // duplex is a client with a half-close, in memory.
 type duplex struct {
 	in      *io.PipeReader // what the client sends
@@ -177,7 +167,7 @@ func request(path string, ports ...int32) *streamerv1.PreparePortForwardRequest 
 // TestEachFamily: servers on either loopback and on both are found, once.
 func TestEachFamily(t *testing.T) {
 	t.Parallel()
-	p, f := newPod(t), newForwarder(t)
+	p, f := newPod(t), forward.Forwarder{}
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", "[::]:0", "0.0.0.0:0"} {
 		var mu sync.Mutex
 		accepted := 0
@@ -209,7 +199,7 @@ func TestEachFamily(t *testing.T) {
 // process is in its own namespace afterwards, on every thread.
 func TestOnlyInThePod(t *testing.T) {
 	t.Parallel()
-	p, f := newPod(t), newForwarder(t)
+	p, f := newPod(t), forward.Forwarder{}
 	host, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -233,7 +223,7 @@ func TestOnlyInThePod(t *testing.T) {
 
 func TestHalfCloseBothWays(t *testing.T) {
 	t.Parallel()
-	p, f := newPod(t), newForwarder(t)
+	p, f := newPod(t), forward.Forwarder{}
 	listener, port := p.listen(t, "127.0.0.1:0")
 	late := make(chan string, 1)
 	serve(t, listener, func(c *net.TCPConn) {
@@ -273,7 +263,7 @@ func TestHalfCloseBothWays(t *testing.T) {
 // TestClientWithoutHalfClose: its session ends when the server has.
 func TestClientWithoutHalfClose(t *testing.T) {
 	t.Parallel()
-	p, f := newPod(t), newForwarder(t)
+	p, f := newPod(t), forward.Forwarder{}
 	listener, port := p.listen(t, "127.0.0.1:0")
 	serve(t, listener, func(c *net.TCPConn) { _, _ = io.WriteString(c, "bye") })
 	stream, client, _ := newClient(false)
@@ -287,7 +277,7 @@ func TestClientWithoutHalfClose(t *testing.T) {
 
 func TestResetByServer(t *testing.T) {
 	t.Parallel()
-	p, f := newPod(t), newForwarder(t)
+	p, f := newPod(t), forward.Forwarder{}
 	listener, port := p.listen(t, "127.0.0.1:0")
 	serve(t, listener, func(c *net.TCPConn) { _ = c.SetLinger(0) })
 	stream, _, _ := newClient(true)
@@ -298,7 +288,7 @@ func TestResetByServer(t *testing.T) {
 
 func TestContextEnds(t *testing.T) {
 	t.Parallel()
-	p, f := newPod(t), newForwarder(t)
+	p, f := newPod(t), forward.Forwarder{}
 	listener, port := p.listen(t, "127.0.0.1:0")
 	gone := errors.New("gone")
 	ctx, cancel := context.WithCancelCause(t.Context())
@@ -311,7 +301,7 @@ func TestContextEnds(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	t.Parallel()
-	p, f := newPod(t), newForwarder(t)
+	p, f := newPod(t), forward.Forwarder{}
 	file := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -353,7 +343,7 @@ func TestRefusals(t *testing.T) {
 // namespaces are not mixed up.
 func TestManyAtOnce(t *testing.T) {
 	t.Parallel()
-	f := newForwarder(t)
+	f := forward.Forwarder{}
 	own, err := os.Readlink("/proc/self/ns/net")
 	if err != nil {
 		t.Fatal(err)
