@@ -185,7 +185,7 @@ func (n *nouns) newContainers(env member.Env, o *others, shared shared) (*contai
 	return container.New(container.Deps{
 		Config: cfg.Runtime, Snapshotter: cfg.Image.Snapshotter, Systemd: cfg.SystemdCgroup(),
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
-		CheckpointDir: filepath.Join(cfg.Root, "checkpoints"), JournalDir: filepath.Join(cfg.State, "checkpoints"),
+		CheckpointDir: filepath.Join(cfg.Root, "checkpoints"), JournalDir: filepath.Join(cfg.Root, "checkpoints", "journal"),
 		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, Classes: shared.classes, Labels: shared.labels,
 		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd, KillShim: shim.Kill,
 		Streams: o.streamer, Images: n.images, ImageVolumes: imageVolumes, Pods: n.pods, Handlers: n.handlers,

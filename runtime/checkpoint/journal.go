@@ -14,8 +14,8 @@ import (
 
 // Journal is a directory with one file for each checkpoint that is being
 // taken, so that a process that is killed amid one leaves no frozen container
-// and no half archive: its successor reads what to thaw and remove. It belongs
-// on tmpfs: a reboot thaws as well.
+// and no half archive: its successor reads what to thaw and remove. It is on
+// the disk: a reboot thaws, but leaves half an archive as well.
 type Journal struct{ dir string }
 
 // Entry is one checkpoint under way.
@@ -45,7 +45,7 @@ func (j Journal) Begin(e Entry) (Entry, error) {
 		return e, fmt.Errorf("note a checkpoint under way: %w", err)
 	}
 	path := filepath.Join(j.dir, e.name)
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
+	if err := writeSynced(path+".new", text); err != nil {
 		return e, errors.Join(fmt.Errorf("note a checkpoint under way: %w", err), ignoreMissing(os.Remove(path+".new")))
 	}
 	if err := os.Rename(path+".new", path); err != nil {
@@ -55,6 +55,19 @@ func (j Journal) Begin(e Entry) (Entry, error) {
 }
 
 const suffix = ".json"
+
+// writeSynced writes a file that is whole on the disk before it gets its name.
+func writeSynced(path string, text []byte) error {
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(text)
+	if err == nil {
+		err = file.Sync()
+	}
+	return errors.Join(err, file.Close())
+}
 
 // End forgets an entry.
 func (j Journal) End(e Entry) error {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -218,11 +219,29 @@ func TestJournal(t *testing.T) {
 	}
 }
 
-func TestReason(t *testing.T) {
+func TestExplain(t *testing.T) {
 	t.Parallel()
-	log := filepath.Join(t.TempDir(), "dump.log")
-	write(t, log, "(00.01) fine\n(00.02) Error (criu/util.c:1): rlimit: Can't setup RLIMIT_NOFILE for self\n(00.03) Error (criu/sk-inet.c:1): inet: Connected TCP socket\n")
-	if got := checkpoint.Reason("/no/such", log); got != "inet: Connected TCP socket" {
-		t.Errorf("got %q", got)
+	broken := fmt.Errorf("criu failed: %w", errdefs.ErrUnknown)
+	for name, test := range map[string]struct {
+		log, want string
+		refused   bool
+	}{
+		"nothing": {"(00.01) fine\n", "criu failed", false},
+		"another": {"(00.02) Error (criu/util.c:1): rlimit: Can't setup RLIMIT_NOFILE for self\n(00.03) Error (criu/mem.c:1): no memory\n", "CRIU: no memory: criu failed", false},
+		"tcp":     {"(00.03) Error (criu/sk-inet.c:1): inet: Connected TCP socket, consider\n", "it has an established TCP connection", true},
+		"lock":    {"(00.03) Error (criu/file-lock.c:1): Some file locks are hold by dumping tasks!\n", "it holds a file lock", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			log := filepath.Join(t.TempDir(), "dump.log")
+			write(t, log, test.log)
+			got := checkpoint.Explain(broken, log)
+			if errors.Is(errdefs.Resolve(got), errdefs.ErrFailedPrecondition) != test.refused || !strings.HasPrefix(got.Error(), test.want) || !strings.Contains(got.Error(), broken.Error()) {
+				t.Errorf("got %v", got)
+			}
+		})
+	}
+	if got := checkpoint.Explain(broken, "/no/such"); got.Error() != broken.Error() {
+		t.Errorf("got %v", got)
 	}
 }

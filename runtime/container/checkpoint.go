@@ -210,10 +210,7 @@ func (s *Service) dump(ctx context.Context, one Capture) error {
 		return s.Dumper.CheckpointTask(ctx, c.ID, filepath.Join(one.Dir, checkpoint.ImagesDir), work)
 	})
 	if err != nil {
-		if why := checkpoint.Reason(filepath.Join(work, checkpoint.DumpLog)); why != "" {
-			return fmt.Errorf("CRIU: %s: %w", why, err)
-		}
-		return err
+		return checkpoint.Explain(err, filepath.Join(work, checkpoint.DumpLog))
 	}
 	if work != one.Dir {
 		for _, name := range []string{checkpoint.DumpLog, checkpoint.StatsFile} {

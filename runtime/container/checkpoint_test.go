@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/runtime/checkpoint"
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/container/containertest"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
@@ -181,6 +182,30 @@ func TestCheckpointCutShort(t *testing.T) {
 	n.leaves(t, "container", "snapshot", "volumes", "mark", "task", "streams")
 	if !c.Running() {
 		t.Errorf("state %+v", c.State())
+	}
+}
+
+// TestCheckpointCutShortByReboot: half an archive goes also then.
+func TestCheckpointCutShortByReboot(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	c := n.start(t, "server")
+	partial := filepath.Join(t.TempDir(), ".c.tar.partial")
+	if err := os.WriteFile(partial, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.Process.Containers.Journal().Begin(checkpoint.Entry{Containers: []string{c.ID}, Remove: []string{partial}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Reboot(); err != nil {
+		t.Fatal(err)
+	}
+	n.restart(t, c)
+	for len(n.noted()) > 0 {
+		time.Sleep(time.Millisecond)
+	}
+	if _, err := os.Stat(partial); err == nil {
+		t.Error("half an archive is left")
 	}
 }
 

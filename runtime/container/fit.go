@@ -27,6 +27,10 @@ func (o *origin) fit(spec *specs.Spec) error {
 	if err := fitNamespaces(was, is); err != nil {
 		return err
 	}
+	if namespaceOf(is, specs.UserNamespace) != theHosts {
+		// CRIU cannot attach to the process that it has put into one.
+		return fmt.Errorf("containers with a user namespace cannot be restored by CRIU: %w", errdefs.ErrNotImplemented)
+	}
 	if o.strict {
 		return sameProcess(was.Process, is.Process)
 	}
@@ -63,6 +67,8 @@ func fitNamespaces(was, is *specs.Spec) error {
 	return nil
 }
 
+const theHosts = "the host's"
+
 // namespaceOf tells whose a container's namespace is.
 func namespaceOf(s *specs.Spec, kind specs.LinuxNamespaceType) string {
 	for _, ns := range s.Linux.Namespaces {
@@ -74,7 +80,7 @@ func namespaceOf(s *specs.Spec, kind specs.LinuxNamespaceType) string {
 		}
 		return "its own"
 	}
-	return "the host's"
+	return theHosts
 }
 
 // sameProcess: what the request says of the process must be so.

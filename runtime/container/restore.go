@@ -202,7 +202,9 @@ func (s *Service) createTask(ctx context.Context, c *Container, rootfs []mount.M
 		return 0, err
 	}
 	// Its process is there only once it is started.
-	return 0, s.Restorer.RestoreTask(ctx, c.ID, rootfs, io, engine.Restore{Images: filepath.Join(dir, checkpoint.ImagesDir), Handler: c.Handler})
+	return 0, s.Restorer.RestoreTask(ctx, c.ID, rootfs, io, engine.Restore{
+		Images: filepath.Join(dir, checkpoint.ImagesDir), Work: dir, Handler: c.Handler,
+	})
 }
 
 func (s *Service) applyDiff(ctx context.Context, dir string, rootfs []mount.Mount) error {
@@ -239,12 +241,5 @@ func (s *Service) startTask(ctx context.Context, c *Container) (pid int, err err
 		}
 		return pid, nil
 	}
-	logs := []string{filepath.Join(s.checkpoints.of(c.ID), checkpoint.ImagesDir, checkpoint.RestoreLog)}
-	if work := c.Handler.Options.CriuWorkPath; work != "" {
-		logs = append(logs, filepath.Join(work, checkpoint.RestoreLog))
-	}
-	if why := checkpoint.Reason(logs...); why != "" {
-		err = fmt.Errorf("CRIU: %s: %w", why, err)
-	}
-	return pid, err
+	return pid, checkpoint.Explain(err, filepath.Join(s.checkpoints.of(c.ID), checkpoint.RestoreLog))
 }

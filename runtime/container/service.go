@@ -85,7 +85,7 @@ type Deps struct {
 	StateDir    string // for the started marks; cleared by a reboot
 	VolumeDir   string // for volumes that images declare
 	// CheckpointDir is for checkpoints that are taken or will be restored,
-	// JournalDir for notes of those under way; it is cleared by a reboot.
+	// JournalDir for notes of those under way.
 	CheckpointDir, JournalDir string
 
 	Host    spec.Host

@@ -30,6 +30,7 @@ import (
 // Restore is what a task is restored from.
 type Restore struct {
 	Images  string // directory of CRIU's images
+	Work    string // directory for CRIU's log
 	Handler config.Handler
 }
 
@@ -81,7 +82,7 @@ func (e *Engine) CheckpointTask(ctx context.Context, id, images, work string) er
 // from a checkpoint.
 func (e *Engine) RestoreTask(ctx context.Context, id string, rootfs []mount.Mount, io TaskIO, from Restore) error {
 	options := runcOptions(from.Handler.Options)
-	options.CriuImagePath = from.Images
+	options.CriuImagePath, options.CriuWorkPath = from.Images, from.Work
 	packed, err := anypb.New(options)
 	if err != nil {
 		return fmt.Errorf("restore task %s: %w", id, err)

@@ -143,7 +143,7 @@ func (w *World) Reboot() error {
 	w.World.Reboot()
 	w.Tasks.clear()
 	w.Streams.clear()
-	return errors.Join(os.RemoveAll(w.MarkDir()), os.RemoveAll(w.JournalDir()))
+	return os.RemoveAll(w.MarkDir())
 }
 
 func names(dir string) []string {
