@@ -88,6 +88,15 @@ func TestCheckpoint(t *testing.T) {
 	}
 	ok(t, restored.Stop(ctx, 0))
 	ok(t, restored.Remove(ctx))
+
+	// Also from an image in a registry.
+	ok(t, pushCheckpoint(ctx, stage.Lab.Registry, "docker.io/test/checkpoint", "1", archive))
+	need(group.Pull(ctx, "docker.io/test/checkpoint:1"))(t)
+	pulled := need(other.Run(ctx, "pulled", harness.Image("docker.io/test/checkpoint:1"), harness.OwnCommand))(t)
+	ok(t, pulled.AwaitLog(ctx, strconv.Itoa(counted(ctx, t, pulled)+3)))
+	if lines := need(harness.ReadLog(pulled.LogPath))(t); lines[0].Text == "0" {
+		t.Error("the container of the image counts from the start")
+	}
 }
 
 // counted is the number in a counter's file.
