@@ -18,7 +18,8 @@ type Hooks interface {
 	// tell so.
 	CreateContainer(ctx context.Context, p *pod.Pod, c *Container, s *specs.Spec) error
 	ContainerCreated(ctx context.Context, c *Container)
-	// StartContainer is asked when the task is created, with pid.
+	// StartContainer is asked when the task is created, with pid; 0 for a
+	// restored container, whose process is there only once it runs.
 	StartContainer(ctx context.Context, c *Container, pid int) error
 	ContainerStarted(ctx context.Context, c *Container)
 	// UpdateContainer returns the limits to set.

@@ -46,7 +46,8 @@ func (p *Plugins) ContainerCreated(ctx context.Context, c *container.Container) 
 }
 
 // StartContainer asks plugins about a container whose process is there, with
-// pid, and about to be started. Errors as of RunPod.
+// pid, and about to be started; a restored one's is not there yet, and pid is 0.
+// Errors as of RunPod.
 func (p *Plugins) StartContainer(ctx context.Context, c *container.Container, pid int) error {
 	return p.ask(ctx, api.Event_START_CONTAINER, func(ctx context.Context, library *adaptation.Adaptation) error {
 		in, m := p.describe(ctx, library, c)

@@ -9,7 +9,8 @@
 //	                                                                           └─ programs of plugin_path
 //
 // NRI's own library calls the plugins, one hook at a time on the whole node.
-// All plugins together have plugin_request_timeout for a hook: a slow one delays
+// All plugins together (but for those in WebAssembly, which have it each) have
+// plugin_request_timeout for a hook: a slow one delays
 // the hooks behind it by that at most, and is then dropped. Who was not reached
 // for the slowness of others is passed over and stays. So creations and starts
 // wait for plugins, and nothing else does: lists and statuses take no part, and
