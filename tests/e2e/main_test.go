@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/nri/pkg/api"
+
 	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/tests/harness"
 )
@@ -22,7 +24,12 @@ var (
 	binaries string
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	if os.Getenv(api.PluginNameEnvVar) != "" {
+		lastingPlugin() // has been started by a runtime under test
+	}
+	os.Exit(run(m))
+}
 
 func run(m *testing.M) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)

@@ -5,9 +5,15 @@ package e2e_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -149,4 +155,90 @@ func TestNRI(t *testing.T) {
 		_, err := pod.Create(ctx, "late")
 		return err
 	}))
+}
+
+// lasting is this test's program as a plugin of plugin_path. Its configuration is
+// the file that it writes its process id to.
+type lasting struct{}
+
+func (lasting) Configure(_ context.Context, report, _, _ string) (stub.EventMask, error) {
+	return 0, os.WriteFile(report, []byte(strconv.Itoa(os.Getpid())), 0o600)
+}
+
+func (lasting) RunPodSandbox(context.Context, *api.PodSandbox) error { return nil }
+
+// lastingPlugin ends neither when it is asked to nor with its connection.
+func lastingPlugin() {
+	signal.Ignore(syscall.SIGTERM)
+	plugin, err := stub.New(lasting{}, stub.WithOnClose(func() {}))
+	if err == nil {
+		err = plugin.Run(context.Background())
+	}
+	fmt.Fprintln(os.Stderr, "the connection has ended:", err)
+	select {}
+}
+
+// TestNRIProgram has runtime start a required plugin of plugin_path, and another
+// process of it once runtime or the plugin was killed; none is left at the end.
+func TestNRIProgram(t *testing.T) {
+	t.Parallel()
+	ctx := limit(t, 2*time.Minute)
+	dir := t.TempDir()
+	report := filepath.Join(dir, "pid")
+	self := need(os.Executable())(t)
+	for _, err := range []error{
+		os.Mkdir(filepath.Join(dir, "plugins"), 0o700),
+		os.Symlink(self, filepath.Join(dir, "plugins", "10-lasting")),
+		os.WriteFile(filepath.Join(dir, "lasting.conf"), []byte(report), 0o600),
+	} {
+		ok(t, err)
+	}
+	third := 0
+	t.Cleanup(func() { // after the group's own
+		if third != 0 && lives(third) {
+			t.Errorf("process %d has outlived the group", third)
+		}
+	})
+	group := ownGroup(t, func(c *config.Config) {
+		c.NRI.RequiredPlugins = []string{"lasting"}
+		c.NRI.PluginPath, c.NRI.PluginConfigPath = filepath.Join(dir, "plugins"), dir
+	})
+	runs := func() int {
+		t.Helper()
+		ok(t, harness.Wait(ctx, "pod", func(ctx context.Context) error {
+			p, err := group.RunPod(ctx, "pod")
+			if err == nil {
+				err = p.Remove(ctx)
+			}
+			return err
+		}))
+		return need(strconv.Atoi(string(need(os.ReadFile(report))(t))))(t)
+	}
+	gone := func(pid int) {
+		t.Helper()
+		ok(t, harness.Wait(ctx, "end of the plugin", func(context.Context) error {
+			if lives(pid) {
+				return fmt.Errorf("process %d lives", pid)
+			}
+			return nil
+		}))
+	}
+	first := runs()
+	ok(t, syscall.Kill(first, syscall.SIGKILL))
+	gone(first)
+	second := runs()
+	generation := need(group.Kill(ctx, "runtime"))(t)
+	ok(t, group.AwaitGeneration(ctx, generation))
+	gone(second)
+	third = runs()
+	if first == second || second == third {
+		t.Errorf("the processes are %d, %d, %d", first, second, third)
+	}
+}
+
+// lives tells whether a process has a program: one that nobody has waited for
+// has not.
+func lives(pid int) bool {
+	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+	return err == nil && len(line) > 0
 }
