@@ -2,8 +2,11 @@ package ident_test
 
 import (
 	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,4 +77,20 @@ func FuzzCheck(f *testing.F) {
 			t.Errorf("message %q", err)
 		}
 	})
+}
+
+func TestInDir(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"b1", "a0", "x", "lost+found", ".a1"} {
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if ids, err := ident.InDir(dir); err != nil || !slices.Equal(ids, []string{"a0", "b1"}) {
+		t.Errorf("got %q, %v", ids, err)
+	}
+	if _, err := ident.InDir(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a missing directory: %v", err)
+	}
 }

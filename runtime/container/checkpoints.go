@@ -63,15 +63,9 @@ func (c checkpoints) remove(id string) error {
 
 // list are the ids of containers that have a checkpoint to be restored from.
 func (c checkpoints) list() ([]string, error) {
-	entries, err := os.ReadDir(c.restore)
+	ids, err := ident.InDir(c.restore)
 	if err != nil {
 		return nil, fmt.Errorf("list checkpoints: %w", err)
-	}
-	var ids []string
-	for _, e := range entries {
-		if ident.Check("container id", e.Name()) == nil {
-			ids = append(ids, e.Name())
-		}
 	}
 	return ids, nil
 }

@@ -109,18 +109,12 @@ func (s *Service) removeVolumes(id string) error {
 
 // listVolumes returns the ids of containers with volumes.
 func (s *Service) listVolumes() ([]string, error) {
-	entries, err := os.ReadDir(s.VolumeDir)
+	ids, err := ident.InDir(s.VolumeDir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list volumes: %w", err)
-	}
-	var ids []string
-	for _, e := range entries {
-		if ident.Check("container id", e.Name()) == nil {
-			ids = append(ids, e.Name())
-		}
 	}
 	return ids, nil
 }

@@ -68,15 +68,9 @@ func New(dir string, views Views, images Images) (*Store, error) {
 
 // List returns the ids of containers that have directories.
 func (s *Store) List() ([]string, error) {
-	entries, err := os.ReadDir(s.dir)
+	ids, err := ident.InDir(s.dir)
 	if err != nil {
 		return nil, fmt.Errorf("list image volumes: %w", err)
-	}
-	var ids []string
-	for _, e := range entries {
-		if ident.Check("container id", e.Name()) == nil {
-			ids = append(ids, e.Name())
-		}
 	}
 	return ids, nil
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -56,20 +57,14 @@ func (p *Pins) Paths(id string) (paths Paths, alive bool, err error) {
 
 // List returns the ids of all pods that have pins, dead ones too.
 func (p *Pins) List() ([]string, error) {
-	entries, err := os.ReadDir(p.dir)
+	ids, err := ident.InDir(p.dir)
 	if err != nil {
 		return nil, fmt.Errorf("list pins: %w", err)
 	}
-	var ids []string
-	for _, e := range entries {
-		if ident.Check("pod id", e.Name()) != nil {
-			continue
-		}
-		if info, err := os.Lstat(filepath.Join(p.dir, e.Name(), "ns")); err == nil && info.IsDir() {
-			ids = append(ids, e.Name())
-		}
-	}
-	return ids, nil
+	return slices.DeleteFunc(ids, func(id string) bool {
+		info, err := os.Lstat(filepath.Join(p.dir, id, "ns"))
+		return err != nil || !info.IsDir()
+	}), nil
 }
 
 func (p *Pins) path(id string, k kind) string {
