@@ -2,21 +2,19 @@ package imagevolume
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"slices"
 	"strconv"
 
 	"github.com/containerd/containerd/v2/core/mount"
-	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 	crierrors "k8s.io/cri-api/pkg/errors"
 
 	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/image"
+	"github.com/trivet-cri/trivet/runtime/mountpoint"
 )
 
 // Owner is the container that the images are for.
@@ -118,7 +116,7 @@ func (s *Store) Restore(ctx context.Context, owner Owner, mounts []*runtimeapi.M
 
 func (s *Store) restore(ctx context.Context, owner Owner, n string) error {
 	place := s.place(owner, n)
-	if mounted, err := isMount(place); mounted || err != nil {
+	if mounted, err := mountpoint.Is(place); mounted || err != nil {
 		return err
 	}
 	mounts, err := s.views.RootfsMounts(ctx, owner.Snapshotter, key(owner.ID, n))
@@ -156,17 +154,4 @@ func readOnly(mounts []mount.Mount, label string) []mount.Mount {
 		all = append(all, m)
 	}
 	return all
-}
-
-// isMount tells whether something is mounted on path: on it and not around it.
-func isMount(path string) (bool, error) {
-	var stat unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE, &stat)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, &fs.PathError{Op: "statx", Path: path, Err: err}
-	}
-	return stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
 }

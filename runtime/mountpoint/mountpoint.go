@@ -1,7 +1,7 @@
-// Package mountpoint takes away what Trivet has mounted: pinned namespaces,
-// tmpfs of pods, images in containers.
+// Package mountpoint finds and takes away what Trivet has mounted: pinned
+// namespaces, tmpfs of pods, images in containers.
 //
-// Both functions are idempotent and go on over whatever is missing; one that
+// Detach and Remove are idempotent and go on over whatever is missing; one that
 // fails has done what it could and can be called again.
 package mountpoint
 
@@ -12,6 +12,20 @@ import (
 
 	"golang.org/x/sys/unix"
 )
+
+// Is tells whether something is mounted on path: on it and not around it. A
+// link is not followed. Nothing is mounted on what is missing.
+func Is(path string) (bool, error) {
+	var stat unix.Statx_t
+	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE, &stat)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, &fs.PathError{Op: "statx", Path: path, Err: err}
+	}
+	return stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
+}
 
 // Detach unmounts all that is mounted on path, whoever uses it. A path that is
 // missing, or that nothing is mounted on, is fine; a link is not followed.

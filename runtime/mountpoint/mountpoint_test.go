@@ -26,11 +26,16 @@ func TestRemove(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := os.Symlink(full, link); err != nil {
+	if err := errors.Join(os.Symlink(full, link), os.Symlink(twice, link+"2")); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(filepath.Join(full, "file"), nil, 0o600); err != nil {
 		t.Fatal(err)
+	}
+	for path, want := range map[string]bool{twice: true, full: false, link + "2": false, filepath.Join(dir, "missing"): false} {
+		if is, err := mountpoint.Is(path); err != nil || is != want {
+			t.Errorf("%s is a mount point: %t, %v", path, is, err)
+		}
 	}
 	for range 2 {
 		for _, path := range []string{twice, link, filepath.Join(dir, "missing", "too")} {

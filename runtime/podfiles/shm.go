@@ -78,16 +78,18 @@ func onHost(mappings []*runtimeapi.IDMapping) (uint32, bool) {
 	return 0, false
 }
 
-// hasShm tells whether path is a link, or something is mounted on it: on it
-// and not around it, for the directory may be on a tmpfs too.
+// hasShm tells whether path is a link, or something is mounted on it; the
+// directory itself may be on a tmpfs too.
 func hasShm(path string) (bool, error) {
-	var stat unix.Statx_t
-	err := unix.Statx(unix.AT_FDCWD, path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_TYPE, &stat)
+	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	if err != nil {
-		return false, &fs.PathError{Op: "statx", Path: path, Err: err}
+		return false, err
 	}
-	return stat.Mode&unix.S_IFMT == unix.S_IFLNK || stat.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0, nil
+	if info.Mode()&fs.ModeSymlink != 0 {
+		return true, nil
+	}
+	return mountpoint.Is(path)
 }
