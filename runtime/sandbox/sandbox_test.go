@@ -50,7 +50,10 @@ func (w *world) GetSandbox(ctx context.Context, _ string) (engine.Sandbox, error
 }
 
 func (w *world) WaitSandbox(ctx context.Context, _ string) error {
-	return w.Do(ctx, "Wait", func() error { return nil })
+	return w.Do(ctx, "Wait", func() error {
+		<-ctx.Done() // it does not end by itself
+		return ctx.Err()
+	})
 }
 
 func (w *world) StopSandbox(ctx context.Context, _ string, _ time.Duration) error {
