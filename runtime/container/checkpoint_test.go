@@ -10,9 +10,11 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/runtime/checkpoint"
@@ -280,6 +282,33 @@ func TestCheckpointEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestCheckpointDuringStop: a checkpoint that begins while a container has its
+// grace does not keep it from being killed afterwards.
+func TestCheckpointDuringStop(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newNode(t)
+		c := n.start(t, "server")
+		n.Tasks.Ignore(unix.SIGTERM)
+		begun, stopped, taken := time.Now(), make(chan error, 1), make(chan error, 1)
+		go func() { stopped <- n.Process.Containers.Stop(t.Context(), c, 10*time.Second) }()
+		synctest.Wait()
+		entered, release := n.Hold("Tasks.Checkpoint")
+		defer release()
+		go func() {
+			taken <- n.Process.Containers.Checkpoint(t.Context(), capture(c), filepath.Join(t.TempDir(), "c.tar"), 0)
+		}()
+		<-entered
+		if err := <-stopped; err != nil || time.Since(begun) != 10*time.Second {
+			t.Errorf("stopped after %s: %v", time.Since(begun), err)
+		}
+		if err := <-taken; !errdefs.IsAborted(err) {
+			t.Errorf("the checkpoint: %v", err)
+		}
+		ended(t, c, 137, "Error")
+	})
 }
 
 // TestRestore: a container of an archive starts where the other one was, also

@@ -53,6 +53,7 @@ func (s *Service) stop(ctx context.Context, c *Container, timeout time.Duration)
 		}
 		s.logger(c).InfoContext(ctx, "container has not ended after its stop signal", "waited", timeout)
 	}
+	c.interrupted() // a checkpoint that has begun meanwhile
 	if err := s.signal(ctx, c, unix.SIGKILL); err != nil {
 		s.logger(c).WarnContext(ctx, "container could not be killed through its shim", "error", err)
 	}
