@@ -3,12 +3,10 @@ package container_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,9 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
-	"github.com/trivet-cri/trivet/runtime/checkpoint"
 	"github.com/trivet-cri/trivet/runtime/container"
-	"github.com/trivet-cri/trivet/runtime/container/containertest"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
 )
 
@@ -38,10 +34,6 @@ func (n *node) archive(t *testing.T, c *container.Container) string {
 		t.Fatal(err)
 	}
 	return location
-}
-
-func fromArchive(path string) func(*runtimeapi.ContainerConfig) {
-	return func(c *runtimeapi.ContainerConfig) { c.Image.Image = path }
 }
 
 // TestCheckpoint: dump and diff are of one freeze, the container goes on, and
@@ -94,121 +86,6 @@ func TestCheckpointFails(t *testing.T) {
 		n.leaves(t, "container", "snapshot", "volumes", "mark", "task", "streams")
 		n.archive(t, c)
 	})
-}
-
-// TestThawFails: a container that cannot be thawed is thawed later.
-func TestThawFails(t *testing.T) {
-	t.Parallel()
-	n := newNode(t)
-	c := n.start(t, "server")
-	n.Fail("Tasks.Resume", podtest.Before, 2)
-	injected(t, n.Process.Containers.Checkpoint(t.Context(), capture(c), filepath.Join(t.TempDir(), "c.tar"), 0))
-	for n.Checkpoints.Frozen() != 0 || len(n.noted()) > 0 {
-		if t.Context().Err() != nil {
-			t.Fatal("it stays frozen")
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// TestThawHangs: a shim that does not answer keeps no other container frozen,
-// of the same checkpoint or of another.
-func TestThawHangs(t *testing.T) {
-	t.Parallel()
-	n := newNode(t)
-	containers := []*container.Container{n.start(t, "one"), n.start(t, "two"), n.start(t, "three")}
-	for _, c := range containers {
-		if err := n.Checkpoints.PauseTask(t.Context(), c.ID); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for name, note := range map[string]string{
-		"a.json": fmt.Sprintf(`{"containers":[%q,%q]}`, containers[0].ID, containers[1].ID),
-		"b.json": fmt.Sprintf(`{"containers":[%q]}`, containers[2].ID),
-	} {
-		if err := os.WriteFile(filepath.Join(n.JournalDir(), name), []byte(note), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	gate := make(chan struct{})
-	var hung atomic.Bool
-	n.On("Tasks.Resume", podtest.Before, func(context.Context) error {
-		if hung.CompareAndSwap(false, true) {
-			<-gate
-		}
-		return nil
-	})
-	n.restart(t, containers[0])
-	for n.Checkpoints.Frozen() != 1 {
-		time.Sleep(time.Millisecond)
-	}
-	close(gate)
-	for n.Checkpoints.Frozen() != 0 || len(n.noted()) > 0 {
-		time.Sleep(time.Millisecond)
-	}
-}
-
-// noted are the notes of checkpoints under way.
-func (n *node) noted() []string {
-	return slices.DeleteFunc(n.OfContainers(), func(one string) bool { return !strings.HasPrefix(one, "note ") })
-}
-
-// TestCheckpointCutShort: the successor of a process that was killed amid a
-// checkpoint thaws and clears.
-func TestCheckpointCutShort(t *testing.T) {
-	t.Parallel()
-	n := newNode(t)
-	c := n.start(t, "server")
-	partial := filepath.Join(t.TempDir(), ".c.tar.partial")
-	if err := os.WriteFile(partial, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Checkpoints.PauseTask(t.Context(), c.ID); err != nil {
-		t.Fatal(err)
-	}
-	note := fmt.Sprintf(`{"containers":[%q],"remove":[%q]}`, c.ID, partial)
-	if err := os.WriteFile(filepath.Join(n.JournalDir(), "x.json"), []byte(note), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(filepath.Join(n.CheckpointDir(), "work", "half"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	n.Fail("Tasks.Resume", podtest.Before, 1) // containerd is not there yet
-	c = n.restart(t, c)
-	for n.Checkpoints.Frozen() != 0 || len(n.noted()) > 0 {
-		time.Sleep(time.Millisecond)
-	}
-	if _, err := os.Stat(partial); err == nil {
-		t.Error("half an archive is left")
-	}
-	n.leaves(t, "container", "snapshot", "volumes", "mark", "task", "streams")
-	if !c.Running() {
-		t.Errorf("state %+v", c.State())
-	}
-}
-
-// TestCheckpointCutShortByReboot: half an archive goes also then.
-func TestCheckpointCutShortByReboot(t *testing.T) {
-	t.Parallel()
-	n := newNode(t)
-	c := n.start(t, "server")
-	partial := filepath.Join(t.TempDir(), ".c.tar.partial")
-	if err := os.WriteFile(partial, nil, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := n.Process.Containers.Journal().Begin(checkpoint.Entry{Containers: []string{c.ID}, Remove: []string{partial}}); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Reboot(); err != nil {
-		t.Fatal(err)
-	}
-	n.restart(t, c)
-	for len(n.noted()) > 0 {
-		time.Sleep(time.Millisecond)
-	}
-	if _, err := os.Stat(partial); err == nil {
-		t.Error("half an archive is left")
-	}
 }
 
 func TestCheckpointRefused(t *testing.T) {
@@ -309,115 +186,4 @@ func TestCheckpointDuringStop(t *testing.T) {
 		}
 		ended(t, c, 137, "Error")
 	})
-}
-
-// TestRestore: a container of an archive starts where the other one was, also
-// after the process was restarted in between.
-func TestRestore(t *testing.T) {
-	t.Parallel()
-	n := newNode(t)
-	old := n.start(t, "server")
-	pid := old.State().PID
-	location := n.archive(t, old)
-	c := n.create(t, "again", fromArchive(location))
-	if c.State().Phase != created || c.ImageID != old.ImageID || c.ImageRef != old.ImageRef || c.LogPath == old.LogPath {
-		t.Errorf("container %+v", c)
-	}
-	record, _ := n.World.Containers.Get(c.ID)
-	if record.Image != containertest.Image || record.Record.GetCheckpoint() != location {
-		t.Errorf("record %+v", record)
-	}
-	if same, err := n.Process.Containers.Create(t.Context(), n.pod, c.Config); err != nil || same != c {
-		t.Errorf("once more: %v, %v", same, err)
-	}
-	if err := os.Remove(location); err != nil { // it is not needed any more
-		t.Fatal(err)
-	}
-	c = n.restart(t, c)
-	if err := n.Process.Containers.Sweep(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if err := n.Process.Containers.Start(t.Context(), c, n.pod); err != nil {
-		t.Fatal(err)
-	}
-	if task, _ := n.Tasks.Find(c.ID); !task.Restored || c.State().PID != pid {
-		t.Errorf("task %+v, state %+v", task, c.State())
-	}
-	if got := n.Checkpoints.Applied(c.ID).Files["changed"]; got != old.ID {
-		t.Errorf("the file system has %q", got)
-	}
-	if left, err := os.ReadDir(filepath.Join(n.CheckpointDir(), "restore")); err != nil || len(left) > 0 {
-		t.Errorf("left: %v, %v", left, err)
-	}
-	if err := n.Process.Containers.Remove(t.Context(), c); err != nil {
-		t.Error(err)
-	}
-}
-
-// TestRestoreFails: a failed creation leaves nothing; a failed start is an
-// exit, and the removal leaves nothing.
-func TestRestoreFails(t *testing.T) {
-	t.Parallel()
-	reference := newNode(t)
-	location := reference.archive(t, reference.start(t, "server"))
-	reference.Calls()
-	c := reference.create(t, "again", fromArchive(location))
-	creation := reference.Steps()
-	if err := reference.Process.Containers.Start(t.Context(), c, reference.pod); err != nil {
-		t.Fatal(err)
-	}
-	start := slices.DeleteFunc(reference.Steps(), func(s string) bool { return s == "Containers.Update" })
-	for _, want := range []string{"CRIU.Check", "Snapshots.Apply", "Tasks.Restore", "Tasks.Start"} {
-		if !slices.Contains(start, want) {
-			t.Errorf("%s is no step of %q", want, start)
-		}
-	}
-	eachFailure(t, creation, func(t *testing.T, step string, when podtest.When) {
-		n := newNode(t)
-		n.Fail(step, when, 1)
-		cfg := containertest.Config("again")
-		cfg.Image.Image = location
-		_, err := n.Process.Containers.Create(t.Context(), n.pod, cfg)
-		injected(t, err)
-		n.leaves(t)
-	})
-	eachFailure(t, start, func(t *testing.T, step string, when podtest.When) {
-		n := newNode(t)
-		c := n.create(t, "again", fromArchive(location))
-		n.Fail(step, when, 1)
-		injected(t, n.Process.Containers.Start(t.Context(), c, n.pod))
-		ended(t, c, 128, "StartError")
-		if err := n.Process.Containers.Remove(t.Context(), c); err != nil {
-			t.Error(err)
-		}
-		n.leaves(t)
-	})
-}
-
-// TestRestoreRefuses: what the checkpoint was made with must be there.
-func TestRestoreRefuses(t *testing.T) {
-	t.Parallel()
-	n := newNode(t)
-	mounted := t.TempDir()
-	location := n.archive(t, n.start(t, "server", func(c *runtimeapi.ContainerConfig) {
-		c.Mounts = []*runtimeapi.Mount{{HostPath: mounted, ContainerPath: "/mounted"}}
-	}))
-	for name, c := range map[string]struct {
-		edit func(*runtimeapi.ContainerConfig)
-		says string
-	}{
-		"mount":      {func(*runtimeapi.ContainerConfig) {}, "nothing is mounted at \"/mounted\""},
-		"terminal":   {func(c *runtimeapi.ContainerConfig) { c.Tty = true }, "config.tty is true"},
-		"no archive": {func(c *runtimeapi.ContainerConfig) { c.Image.Image = "/no/such.tar" }, "not found"},
-	} {
-		cfg := containertest.Config(name)
-		cfg.Image.Image = location
-		c.edit(cfg)
-		if _, err := n.Process.Containers.Create(t.Context(), n.pod, cfg); err == nil || !strings.Contains(err.Error(), c.says) {
-			t.Errorf("%s: got %v, want %q", name, err, c.says)
-		}
-	}
-	if left, err := os.ReadDir(filepath.Join(n.CheckpointDir(), "restore")); err != nil || len(left) > 0 {
-		t.Errorf("left: %v, %v", left, err)
-	}
 }
