@@ -226,7 +226,7 @@ func TestSandboxSwept(t *testing.T) {
 	}))
 	generation := need(group.Kill(ctx, "runtime"))(t)
 	ok(t, group.AwaitGeneration(ctx, generation))
-	<-done // an error, or the pod if it was quick
+	t.Logf("the start that was cut short: %v", <-done) // no error if it was quick
 	ok(t, group.Purge(ctx))
 	ok(t, os.RemoveAll(cfg.GetLogDirectory()))
 	ok(t, harness.RemoveCgroup(cfg.GetLinux().GetCgroupParent()))
