@@ -162,9 +162,10 @@ func TestBadAdjustment(t *testing.T) {
 			if left := n.Leftovers(); !slices.Equal(left, before) {
 				t.Errorf("left over: %v", left)
 			}
-			if story := plugin.story(); story[len(story)-1] != "remove server" {
-				t.Errorf("the plugin heard %q", story)
-			}
+			await(t, "the plugin to hear of the removal", func() bool {
+				story := plugin.story()
+				return len(story) > 0 && story[len(story)-1] == "remove server"
+			})
 		})
 	}
 }

@@ -78,8 +78,9 @@ func TestEvict(t *testing.T) {
 		if state := victim.State(); state.Phase != runtimeapi.ContainerState_CONTAINER_EXITED || state.ExitCode != 137 {
 			t.Errorf("%s: %+v", how.name, state)
 		}
-		if !spared.Running() || !slices.Contains(plugin.story(), "stop "+how.name) {
-			t.Errorf("%s: the neighbour: %+v; the plugin heard %q", how.name, spared.State(), plugin.story())
+		await(t, "the plugin to hear of the end", func() bool { return slices.Contains(plugin.story(), "stop "+how.name) })
+		if !spared.Running() {
+			t.Errorf("%s: the neighbour: %+v", how.name, spared.State())
 		}
 	}
 }
