@@ -5,8 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -119,11 +117,9 @@ func (c *Containers) RemoveContainer(ctx context.Context, r *runtimeapi.RemoveCo
 func (c *Containers) ListContainers(_ context.Context, r *runtimeapi.ListContainersRequest) (*runtimeapi.ListContainersResponse, error) {
 	filter := r.GetFilter()
 	response := &runtimeapi.ListContainersResponse{}
-	for _, one := range c.containers.All() {
+	for _, one := range chooseContainers(c.containers.All(), filter.GetId(), filter.GetPodSandboxId(), filter.GetLabelSelector()) {
 		state := one.State().Shown()
-		if !strings.HasPrefix(one.ID, filter.GetId()) || !strings.HasPrefix(one.PodID, filter.GetPodSandboxId()) ||
-			filter.GetState() != nil && filter.GetState().GetState() != state ||
-			!selects(filter.GetLabelSelector(), one.Config.GetLabels()) {
+		if filter.GetState() != nil && filter.GetState().GetState() != state {
 			continue
 		}
 		response.Containers = append(response.Containers, &runtimeapi.Container{
@@ -132,9 +128,6 @@ func (c *Containers) ListContainers(_ context.Context, r *runtimeapi.ListContain
 			Labels: one.Config.GetLabels(), Annotations: one.Config.GetAnnotations(),
 		})
 	}
-	slices.SortFunc(response.Containers, func(a, b *runtimeapi.Container) int {
-		return newestFirst(a.GetCreatedAt(), b.GetCreatedAt(), a.GetId(), b.GetId())
-	})
 	return response, nil
 }
 

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"slices"
-	"strings"
 
 	"github.com/containerd/errdefs"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -148,11 +146,9 @@ func orNull(document string) string {
 func (s *Sandboxes) ListPodSandbox(_ context.Context, r *runtimeapi.ListPodSandboxRequest) (*runtimeapi.ListPodSandboxResponse, error) {
 	filter := r.GetFilter()
 	response := &runtimeapi.ListPodSandboxResponse{}
-	for _, p := range s.pods.All() {
+	for _, p := range choosePods(s.pods.All(), filter.GetId(), filter.GetLabelSelector()) {
 		state := sandboxState(p.State())
-		if !strings.HasPrefix(p.ID, filter.GetId()) ||
-			filter.GetState() != nil && filter.GetState().GetState() != state ||
-			!selects(filter.GetLabelSelector(), p.Config.GetLabels()) {
+		if filter.GetState() != nil && filter.GetState().GetState() != state {
 			continue
 		}
 		response.Items = append(response.Items, &runtimeapi.PodSandbox{
@@ -160,9 +156,6 @@ func (s *Sandboxes) ListPodSandbox(_ context.Context, r *runtimeapi.ListPodSandb
 			Labels: p.Config.GetLabels(), Annotations: p.Config.GetAnnotations(), RuntimeHandler: p.HandlerName,
 		})
 	}
-	slices.SortFunc(response.Items, func(a, b *runtimeapi.PodSandbox) int {
-		return newestFirst(a.GetCreatedAt(), b.GetCreatedAt(), a.GetId(), b.GetId())
-	})
 	return response, nil
 }
 
@@ -171,25 +164,4 @@ func sandboxState(state pod.State) runtimeapi.PodSandboxState {
 		return runtimeapi.PodSandboxState_SANDBOX_READY
 	}
 	return runtimeapi.PodSandboxState_SANDBOX_NOTREADY
-}
-
-// selects tells whether labels have all that a selector asks for.
-func selects(selector, labels map[string]string) bool {
-	for key, want := range selector {
-		if value, ok := labels[key]; !ok || value != want {
-			return false
-		}
-	}
-	return true
-}
-
-// newestFirst orders by time, and by id where that is the same.
-func newestFirst(a, b int64, aID, bID string) int {
-	switch {
-	case a > b:
-		return -1
-	case a < b:
-		return 1
-	}
-	return strings.Compare(aID, bID)
 }

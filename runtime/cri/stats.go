@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	goruntime "runtime"
 	"slices"
-	"strings"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
@@ -66,15 +65,9 @@ func (s *Stats) ContainerStats(ctx context.Context, r *runtimeapi.ContainerStats
 // do not run there is only what they have written.
 func (s *Stats) ListContainerStats(ctx context.Context, r *runtimeapi.ListContainerStatsRequest) (*runtimeapi.ListContainerStatsResponse, error) {
 	filter := r.GetFilter()
-	var chosen []*container.Container
-	for _, one := range s.Containers.All() {
-		if strings.HasPrefix(one.ID, filter.GetId()) && strings.HasPrefix(one.PodID, filter.GetPodSandboxId()) &&
-			selects(filter.GetLabelSelector(), one.Config.GetLabels()) {
-			chosen = append(chosen, one)
-		}
-	}
+	chosen := chooseContainers(s.Containers.All(), filter.GetId(), filter.GetPodSandboxId(), filter.GetLabelSelector())
 	response := &runtimeapi.ListContainerStatsResponse{}
-	for _, one := range s.all(ctx, chosen) {
+	for _, one := range s.read(ctx, chosen) {
 		response.Stats = append(response.Stats, one.stats)
 	}
 	return response, nil
@@ -96,15 +89,8 @@ func (s *Stats) PodSandboxStats(ctx context.Context, r *runtimeapi.PodSandboxSta
 // ListPodSandboxStats tells what the pods that are ready use, newest first.
 func (s *Stats) ListPodSandboxStats(ctx context.Context, r *runtimeapi.ListPodSandboxStatsRequest) (*runtimeapi.ListPodSandboxStatsResponse, error) {
 	filter := r.GetFilter()
-	var chosen []*pod.Pod
-	for _, p := range s.Pods.All() {
-		if strings.HasPrefix(p.ID, filter.GetId()) && p.State().Ready && selects(filter.GetLabelSelector(), p.Config.GetLabels()) {
-			chosen = append(chosen, p)
-		}
-	}
-	slices.SortFunc(chosen, func(a, b *pod.Pod) int {
-		return newestFirst(a.CreatedAt.UnixNano(), b.CreatedAt.UnixNano(), a.ID, b.ID)
-	})
+	chosen := choosePods(s.Pods.All(), filter.GetId(), filter.GetLabelSelector())
+	chosen = slices.DeleteFunc(chosen, func(p *pod.Pod) bool { return !p.State().Ready })
 	containers := make(map[string][]*container.Container)
 	for _, one := range s.Containers.All() {
 		containers[one.PodID] = append(containers[one.PodID], one)
@@ -120,12 +106,9 @@ type reading struct {
 	stats *runtimeapi.ContainerStats
 }
 
-// all reads containers, newest first.
-func (s *Stats) all(ctx context.Context, chosen []*container.Container) []reading {
-	slices.SortFunc(chosen, func(a, b *container.Container) int {
-		return newestFirst(a.CreatedAt.UnixNano(), b.CreatedAt.UnixNano(), a.ID, b.ID)
-	})
-	return each(chosen, func(one *container.Container) reading { return s.container(ctx, one) })
+// read reads containers, in their order.
+func (s *Stats) read(ctx context.Context, list []*container.Container) []reading {
+	return each(list, func(one *container.Container) reading { return s.container(ctx, one) })
 }
 
 // container reads one.
@@ -164,7 +147,8 @@ func (s *Stats) layer(snapshotter, key string) *runtimeapi.FilesystemUsage {
 func (s *Stats) pod(ctx context.Context, p *pod.Pod, containers []*container.Container) *runtimeapi.PodSandboxStats {
 	linux := &runtimeapi.LinuxPodSandboxStats{Network: s.network(ctx, p)}
 	var parts []stats.Usage
-	for _, one := range s.all(ctx, containers) {
+	sortContainers(containers)
+	for _, one := range s.read(ctx, containers) {
 		parts = append(parts, one.usage)
 		linux.Containers = append(linux.Containers, one.stats)
 	}
