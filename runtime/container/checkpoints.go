@@ -70,20 +70,6 @@ func (c checkpoints) list() ([]string, error) {
 	return ids, nil
 }
 
-// sweepCheckpoints removes those of ids that need not be kept.
-func (s *Service) sweepCheckpoints(ctx context.Context, ids []string, keep map[string]bool) error {
-	for _, id := range ids {
-		if keep[id] {
-			continue
-		}
-		if err := s.checkpoints.remove(id); err != nil {
-			return err
-		}
-		s.Log.InfoContext(ctx, "leftover checkpoint is removed", "container", id)
-	}
-	return nil
-}
-
 // Thaw ends what an earlier process was killed amid: containers that it had
 // frozen go on, and checkpoints that are not complete are removed. It returns
 // when that is done, or ctx ends. A shim that hangs holds up nobody else's

@@ -105,31 +105,27 @@ func (s *Service) Sweep(ctx context.Context) error {
 	}
 	asOf := time.Now()
 	keep := s.known()
-	for _, id := range marked {
-		if !keep[id] {
-			if err := s.marks.clear(id); err != nil {
+	for _, left := range []struct {
+		ids    []string
+		remove func(id string) error
+		says   string // empty for what is not worth a line
+	}{
+		{marked, s.marks.clear, ""},
+		{volumes, s.removeVolumes, "leftover volumes are removed"},
+		{imageVolumes, func(id string) error { return s.ImageVolumes.Remove(ctx, id) }, "leftover image volumes are removed"},
+		{restores, s.checkpoints.remove, "leftover checkpoint is removed"},
+	} {
+		for _, id := range left.ids {
+			if keep[id] {
+				continue
+			}
+			if err := left.remove(id); err != nil {
 				return err
 			}
-		}
-	}
-	for _, id := range volumes {
-		if !keep[id] {
-			if err := s.removeVolumes(id); err != nil {
-				return err
+			if left.says != "" {
+				s.Log.InfoContext(ctx, left.says, "container", id)
 			}
-			s.Log.InfoContext(ctx, "leftover volumes are removed", "container", id)
 		}
-	}
-	for _, id := range imageVolumes {
-		if !keep[id] {
-			if err := s.ImageVolumes.Remove(ctx, id); err != nil {
-				return err
-			}
-			s.Log.InfoContext(ctx, "leftover image volumes are removed", "container", id)
-		}
-	}
-	if err := s.sweepCheckpoints(ctx, restores, keep); err != nil {
-		return err
 	}
 	ids := make([]string, 0, len(keep))
 	for id := range keep {
