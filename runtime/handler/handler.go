@@ -24,7 +24,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -80,7 +79,6 @@ type known struct {
 	config   config.Handler
 	report   atomic.Pointer[Report]
 	answered chan struct{} // closed with the first report
-	first    sync.Once
 }
 
 // New returns handlers that nothing is known of before Run.
@@ -113,15 +111,12 @@ func (h *Handlers) Features(ctx context.Context, name string) (spec.Features, er
 	}
 	select {
 	case <-k.answered:
-		return k.report.Load().Features, nil
-	default:
-	}
-	select {
-	case <-k.answered:
-		return k.report.Load().Features, nil
 	case <-ctx.Done():
-		return spec.Features{}, fmt.Errorf("wait for the features of runtime handler %q: %w", name, context.Cause(ctx))
+		if k.report.Load() == nil {
+			return spec.Features{}, fmt.Errorf("wait for the features of runtime handler %q: %w", name, context.Cause(ctx))
+		}
 	}
+	return k.report.Load().Features, nil
 }
 
 // ask makes a new report of a handler. away says that there was no containerd to

@@ -68,7 +68,9 @@ func (h *Handlers) follow(ctx context.Context, k *known) {
 // publish makes a report known, and logs what is new about it.
 func (h *Handlers) publish(ctx context.Context, k *known, before, next *Report) {
 	k.report.Store(next)
-	k.first.Do(func() { close(k.answered) })
+	if before == nil {
+		close(k.answered)
+	}
 	log := h.log.With("handler", k.name)
 	switch {
 	case next.Problem != "" && (before == nil || before.Problem == ""):
