@@ -3,6 +3,7 @@ package nri
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -21,11 +22,7 @@ func (p *Plugins) Missing() []string {
 	var missing []string
 	registered := p.peers.registered()
 	for _, name := range p.Config.RequiredPlugins {
-		found := false
-		for _, plugin := range registered {
-			found = found || matches(name, plugin)
-		}
-		if !found {
+		if !slices.ContainsFunc(registered, func(plugin string) bool { return matches(name, plugin) }) {
 			missing = append(missing, name)
 		}
 	}
@@ -34,12 +31,7 @@ func (p *Plugins) Missing() []string {
 
 // required tells whether a plugin is.
 func (p *Plugins) required(plugin string) bool {
-	for _, name := range p.Config.RequiredPlugins {
-		if matches(name, plugin) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(p.Config.RequiredPlugins, func(name string) bool { return matches(name, plugin) })
 }
 
 // Admit refuses what would create something while a required plugin is

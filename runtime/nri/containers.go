@@ -21,7 +21,7 @@ import (
 func (p *Plugins) CreateContainer(ctx context.Context, in *pod.Pod, c *container.Container, s *specs.Spec) error {
 	var answer *api.CreateContainerResponse
 	err := p.ask(ctx, api.Event_CREATE_CONTAINER, func(ctx context.Context, library *adaptation.Adaptation) (err error) {
-		p.told.addContainer(in, c)
+		p.told.containers.add(c.ID, knownContainer{c, in}, false)
 		if library == nil {
 			return nil
 		}
@@ -108,10 +108,10 @@ func (p *Plugins) ContainerUpdated(ctx context.Context, c *container.Container) 
 // StopContainer tells plugins, once, that a container has ended, however it
 // came to that, or that its creation is undone.
 func (p *Plugins) StopContainer(ctx context.Context, c *container.Container) {
-	if !p.told.containerRuns(c.ID) {
+	if !p.told.containers.runs(c.ID) {
 		return
 	}
-	p.tellOf(ctx, api.Event_STOP_CONTAINER, c, p.told.stopContainer, func(ctx context.Context, library *adaptation.Adaptation, in *api.PodSandbox, m *api.Container) error {
+	p.tellOf(ctx, api.Event_STOP_CONTAINER, c, p.told.containers.stop, func(ctx context.Context, library *adaptation.Adaptation, in *api.PodSandbox, m *api.Container) error {
 		answer, err := library.StopContainer(ctx, &api.StopContainerRequest{Pod: in, Container: m})
 		if err != nil {
 			return err
@@ -132,7 +132,7 @@ func (p *Plugins) RemoveContainer(ctx context.Context, c *container.Container) {
 		return
 	}
 	p.StopContainer(ctx, c)
-	p.tell(ctx, api.Event_REMOVE_CONTAINER, c.ID, p.told.removeContainer, func(ctx context.Context, library *adaptation.Adaptation) error {
+	p.tell(ctx, api.Event_REMOVE_CONTAINER, c.ID, p.told.containers.remove, func(ctx context.Context, library *adaptation.Adaptation) error {
 		// Its record, with the spec, is gone.
 		return library.RemoveContainer(ctx, &api.RemoveContainerRequest{Pod: podMessage(in), Container: containerMessage(c, nil)})
 	})

@@ -15,7 +15,7 @@ import (
 // ErrFailedPrecondition with a plugin's words.
 func (p *Plugins) RunPod(ctx context.Context, one *pod.Pod) error {
 	return p.ask(ctx, api.Event_RUN_POD_SANDBOX, func(ctx context.Context, library *adaptation.Adaptation) error {
-		p.told.addPod(one)
+		p.told.pods.add(one.ID, one, false)
 		if library == nil {
 			return nil
 		}
@@ -45,17 +45,17 @@ func (p *Plugins) PodUpdated(ctx context.Context, one *pod.Pod) {
 
 // StopPod tells plugins, once, that a pod is being stopped.
 func (p *Plugins) StopPod(ctx context.Context, one *pod.Pod) {
-	if !p.told.podRuns(one.ID) {
+	if !p.told.pods.runs(one.ID) {
 		return
 	}
-	p.tell(ctx, api.Event_STOP_POD_SANDBOX, one.ID, p.told.stopPod, func(ctx context.Context, library *adaptation.Adaptation) error {
+	p.tell(ctx, api.Event_STOP_POD_SANDBOX, one.ID, p.told.pods.stop, func(ctx context.Context, library *adaptation.Adaptation) error {
 		return library.StopPodSandbox(ctx, &api.StopPodSandboxRequest{Pod: podMessage(one)})
 	})
 }
 
 // RemovePod tells plugins, once, that a pod is no more.
 func (p *Plugins) RemovePod(ctx context.Context, one *pod.Pod) {
-	p.tell(ctx, api.Event_REMOVE_POD_SANDBOX, one.ID, p.told.removePod, func(ctx context.Context, library *adaptation.Adaptation) error {
+	p.tell(ctx, api.Event_REMOVE_POD_SANDBOX, one.ID, p.told.pods.remove, func(ctx context.Context, library *adaptation.Adaptation) error {
 		return library.RemovePodSandbox(ctx, &api.RemovePodSandboxRequest{Pod: podMessage(one)})
 	})
 }

@@ -15,23 +15,20 @@ import (
 // and never locked during one.
 type told struct {
 	mu         sync.Mutex
-	pods       map[string]*knownPod
-	containers map[string]*knownContainer
-}
-
-type knownPod struct {
-	pod     *pod.Pod
-	stopped bool
+	pods       known[*pod.Pod]
+	containers known[knownContainer]
 }
 
 type knownContainer struct {
 	container *container.Container
 	pod       *pod.Pod
-	stopped   bool
 }
 
 func newTold() *told {
-	return &told{pods: make(map[string]*knownPod), containers: make(map[string]*knownContainer)}
+	t := &told{}
+	t.pods = known[*pod.Pod]{&t.mu, make(map[string]*entry[*pod.Pod])}
+	t.containers = known[knownContainer]{&t.mu, make(map[string]*entry[knownContainer])}
+	return t
 }
 
 // seed enters what exists when this process starts.
@@ -39,84 +36,59 @@ func (t *told) seed(pods map[string]*pod.Pod, containers map[string]*container.C
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id, p := range pods {
-		t.pods[id] = &knownPod{pod: p, stopped: !p.State().Ready}
+		t.pods.all[id] = &entry[*pod.Pod]{p, !p.State().Ready}
 	}
 	for id, c := range containers {
 		if p := pods[c.PodID]; p != nil {
 			ended := c.State().Phase == runtimeapi.ContainerState_CONTAINER_EXITED
-			t.containers[id] = &knownContainer{container: c, pod: p, stopped: ended}
+			t.containers.all[id] = &entry[knownContainer]{knownContainer{c, p}, ended}
 		}
 	}
 }
 
-func (t *told) addPod(p *pod.Pod) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.pods[p.ID] = &knownPod{pod: p}
+// known are things of one kind, by id. Kinds share a lock.
+type known[T any] struct {
+	mu  *sync.Mutex
+	all map[string]*entry[T]
 }
 
-func (t *told) addContainer(p *pod.Pod, c *container.Container) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.containers[c.ID] = &knownContainer{container: c, pod: p}
+type entry[T any] struct {
+	is      T
+	stopped bool
 }
 
-// podRuns tells whether plugins take a pod for one that runs.
-func (t *told) podRuns(id string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	known, ok := t.pods[id]
-	return ok && !known.stopped
+func (k known[T]) add(id string, is T, stopped bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.all[id] = &entry[T]{is, stopped}
 }
 
-// containerRuns tells whether plugins take a container for one that has not
-// ended.
-func (t *told) containerRuns(id string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	known, ok := t.containers[id]
-	return ok && !known.stopped
+// runs tells whether plugins take it for one that has not ended.
+func (k known[T]) runs(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	one, ok := k.all[id]
+	return ok && !one.stopped
 }
 
-// stopPod tells whether that is news.
-func (t *told) stopPod(id string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	known, ok := t.pods[id]
-	news := ok && !known.stopped
+// stop tells whether that is news.
+func (k known[T]) stop(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	one, ok := k.all[id]
+	news := ok && !one.stopped
 	if ok {
-		known.stopped = true
+		one.stopped = true
 	}
 	return news
 }
 
-// stopContainer tells whether that is news.
-func (t *told) stopContainer(id string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	known, ok := t.containers[id]
-	news := ok && !known.stopped
-	if ok {
-		known.stopped = true
-	}
-	return news
-}
-
-// removePod tells whether that is news.
-func (t *told) removePod(id string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	_, ok := t.pods[id]
-	delete(t.pods, id)
-	return ok
-}
-
-// removeContainer tells whether that is news.
-func (t *told) removeContainer(id string) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	_, ok := t.containers[id]
-	delete(t.containers, id)
+// remove tells whether that is news.
+func (k known[T]) remove(id string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	_, ok := k.all[id]
+	delete(k.all, id)
 	return ok
 }
 
@@ -124,8 +96,8 @@ func (t *told) removeContainer(id string) bool {
 func (t *told) podOf(id string) *pod.Pod {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if known, ok := t.containers[id]; ok {
-		return known.pod
+	if one, ok := t.containers.all[id]; ok {
+		return one.is.pod
 	}
 	return nil
 }
@@ -135,12 +107,12 @@ func (t *told) podOf(id string) *pod.Pod {
 func (t *told) everything() (pods []*pod.Pod, containers []*container.Container) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, id := range slices.Sorted(maps.Keys(t.pods)) {
-		pods = append(pods, t.pods[id].pod)
+	for _, id := range slices.Sorted(maps.Keys(t.pods.all)) {
+		pods = append(pods, t.pods.all[id].is)
 	}
-	for _, id := range slices.Sorted(maps.Keys(t.containers)) {
-		if known := t.containers[id]; !known.stopped {
-			containers = append(containers, known.container)
+	for _, id := range slices.Sorted(maps.Keys(t.containers.all)) {
+		if one := t.containers.all[id]; !one.stopped {
+			containers = append(containers, one.is.container)
 		}
 	}
 	return pods, containers
