@@ -23,22 +23,3 @@ func Span(ctx context.Context, name string, fn func(context.Context) error, attr
 	}
 	return err
 }
-
-// Pod puts the pod's identity on the current span, in the names of the
-// OpenTelemetry conventions for Kubernetes.
-func Pod(ctx context.Context, id, namespace, name, uid string) {
-	trace.SpanFromContext(ctx).SetAttributes(
-		attribute.String("trivet.pod.id", id),
-		attribute.String("k8s.namespace.name", namespace),
-		attribute.String("k8s.pod.name", name),
-		attribute.String("k8s.pod.uid", uid),
-	)
-}
-
-// Container puts the container's identity on the current span.
-func Container(ctx context.Context, id, name string) {
-	trace.SpanFromContext(ctx).SetAttributes(
-		attribute.String("container.id", id),
-		attribute.String("k8s.container.name", name),
-	)
-}

@@ -88,7 +88,7 @@ func TestLogRecordsLeadToTheirTrace(t *testing.T) {
 	var span trace.SpanContext
 	_ = telemetry.Span(t.Context(), "work", func(ctx context.Context) error {
 		span = trace.SpanContextFromContext(ctx)
-		log.With("pod", "web").InfoContext(ctx, "inside")
+		log.With(telemetry.ContainerFields("c1", "app")...).With(telemetry.PodFields("p1", "default", "web", "u1")...).InfoContext(ctx, "inside")
 		log.DebugContext(ctx, "below the level")
 		return nil
 	})
@@ -102,7 +102,8 @@ func TestLogRecordsLeadToTheirTrace(t *testing.T) {
 		t.Error("more lines than the level lets pass")
 	}
 	for key, want := range map[string]any{
-		"msg": "inside", "service": "trivet-test", "pod": "web",
+		"msg": "inside", "service": "trivet-test",
+		"pod_id": "p1", "pod_namespace": "default", "pod_name": "web", "pod_uid": "u1", "container_id": "c1", "container_name": "app",
 		"trace_id": span.TraceID().String(), "span_id": span.SpanID().String(),
 	} {
 		if inside[key] != want {

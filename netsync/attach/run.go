@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/netsync/ledger"
 )
 
@@ -14,7 +15,7 @@ import (
 // or undoes them.
 func (a *Attachments) Run(ctx context.Context) error {
 	for id, err := range a.ledger.Unreadable() {
-		a.log.WarnContext(ctx, "attachment on record cannot be read, set aside until its pod goes", "pod", id, "error", err)
+		a.log.WarnContext(ctx, "attachment on record cannot be read, set aside until its pod goes", telemetry.PodID, id, "error", err)
 	}
 	a.retry(ctx)
 	ticker := time.NewTicker(a.options.GCInterval)

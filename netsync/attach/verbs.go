@@ -6,9 +6,9 @@ import (
 	"slices"
 
 	types100 "github.com/containernetworking/cni/pkg/types/100"
-	"go.opentelemetry.io/otel/attribute"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/netsync/ledger"
 	"github.com/trivet-cri/trivet/netsync/plugin"
 )
@@ -83,12 +83,7 @@ func target(entry *ledger.Entry, n ledger.Network, netns string) plugin.Target {
 	return plugin.Target{
 		ContainerID: entry.Pod.ID, NetNS: netns, Interface: n.Interface, Config: n.Config,
 		Args: entry.Args, Capabilities: entry.Capabilities,
-		Attributes: []attribute.KeyValue{
-			attribute.String("trivet.pod.id", entry.Pod.ID),
-			attribute.String("k8s.namespace.name", entry.Pod.Namespace),
-			attribute.String("k8s.pod.name", entry.Pod.Name),
-			attribute.String("k8s.pod.uid", entry.Pod.UID),
-		},
+		Attributes: telemetry.PodAttributes(entry.Pod.ID, entry.Pod.Namespace, entry.Pod.Name, entry.Pod.UID),
 	}
 }
 
@@ -104,5 +99,5 @@ func first(errs []error) error {
 
 // podOf are a log line's attributes.
 func podOf(p ledger.Pod) []any {
-	return []any{"pod", p.ID, "namespace", p.Namespace, "name", p.Name, "uid", p.UID}
+	return telemetry.PodFields(p.ID, p.Namespace, p.Name, p.UID)
 }

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/spec"
@@ -27,7 +28,7 @@ func (s *Service) Recover(ctx context.Context) error {
 	for _, r := range records {
 		c, err := s.revive(r)
 		if err != nil {
-			s.Log.ErrorContext(ctx, "record of a container is quarantined: RemoveContainer removes it", "container", r.ID, "error", err)
+			s.Log.ErrorContext(ctx, "record of a container is quarantined: RemoveContainer removes it", telemetry.ContainerID, r.ID, "error", err)
 			s.mu.Lock()
 			s.quarantined[r.ID], s.orphaned[r.ID] = err, r
 			s.mu.Unlock()
@@ -123,7 +124,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 				return err
 			}
 			if left.says != "" {
-				s.Log.InfoContext(ctx, left.says, "container", id)
+				s.Log.InfoContext(ctx, left.says, telemetry.ContainerID, id)
 			}
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/internal/telemetry"
 )
 
 // Remove removes a container; one that runs is killed first. It is idempotent.
@@ -113,6 +115,6 @@ func (s *Service) RemoveQuarantined(ctx context.Context, id string) (bool, error
 	delete(s.orphaned, id)
 	delete(s.quarantined, id)
 	s.mu.Unlock()
-	s.Log.InfoContext(ctx, "quarantined container is removed", "container", id)
+	s.Log.InfoContext(ctx, "quarantined container is removed", telemetry.ContainerID, id)
 	return true, nil
 }

@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/runtime/catalog"
@@ -216,6 +217,6 @@ func (s *Service) Quarantine() map[string]error {
 
 // logger has what identifies the container.
 func (s *Service) logger(c *Container) *slog.Logger {
-	return s.Log.With("container", c.ID, "container_name", c.Config.GetMetadata().GetName(), "pod", c.PodID,
-		"pod_namespace", c.Streams.GetPodNamespace(), "pod_name", c.Streams.GetPodName(), "pod_uid", c.Streams.GetPodUid())
+	return s.Log.With(telemetry.ContainerFields(c.ID, c.Config.GetMetadata().GetName())...).
+		With(telemetry.PodFields(c.PodID, c.Streams.GetPodNamespace(), c.Streams.GetPodName(), c.Streams.GetPodUid())...)
 }

@@ -13,6 +13,8 @@ import (
 	"github.com/moby/sys/signal"
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/internal/telemetry"
 )
 
 // Stop ends a container: its stop signal, after timeout SIGKILL, then the
@@ -100,10 +102,10 @@ func (s *Service) signal(ctx context.Context, c *Container, sig unix.Signal) err
 func (s *Service) endShim(ctx context.Context, id string) bool {
 	killed, err := s.KillShim(id)
 	if err != nil {
-		s.Log.WarnContext(ctx, "shim that does not answer is not killed", "container", id, "error", err)
+		s.Log.WarnContext(ctx, "shim that does not answer is not killed", telemetry.ContainerID, id, "error", err)
 	}
 	if killed > 0 {
-		s.Log.WarnContext(ctx, "shim that does not answer is killed", "container", id)
+		s.Log.WarnContext(ctx, "shim that does not answer is killed", telemetry.ContainerID, id)
 	}
 	return killed > 0
 }

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/runtime/cgroup"
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/image"
@@ -115,7 +116,7 @@ func (s *Stats) read(ctx context.Context, list []*container.Container) []reading
 func (s *Stats) container(ctx context.Context, one *container.Container) reading {
 	var usage stats.Usage
 	if one.Running() {
-		usage = s.usage(ctx, one.Cgroup(), slog.String("container", one.ID))
+		usage = s.usage(ctx, one.Cgroup(), slog.String(telemetry.ContainerID, one.ID))
 	}
 	answer := &runtimeapi.ContainerStats{
 		Attributes: &runtimeapi.ContainerAttributes{
@@ -154,7 +155,7 @@ func (s *Stats) pod(ctx context.Context, p *pod.Pod, containers []*container.Con
 	}
 	usage := stats.Sum(parts)
 	if parent := cgroup.Parent(p.Config.GetLinux().GetCgroupParent(), s.Systemd); parent != "" {
-		usage = s.usage(ctx, parent, slog.String("pod", p.ID))
+		usage = s.usage(ctx, parent, slog.String(telemetry.PodID, p.ID))
 	}
 	linux.Cpu, linux.Memory, linux.Io = cpuUsage(usage, &p.Cores), memoryUsage(usage), ioUsage(usage)
 	linux.Process = processUsage(usage)
@@ -183,7 +184,7 @@ func (s *Stats) network(ctx context.Context, p *pod.Pod) *runtimeapi.NetworkUsag
 	}
 	found, err := s.Networks.Interfaces(p.Namespaces.Network)
 	if err != nil && !errdefs.IsNotFound(err) {
-		s.Log.WarnContext(ctx, "interfaces cannot be read", "pod", p.ID, "error", err)
+		s.Log.WarnContext(ctx, "interfaces cannot be read", telemetry.PodID, p.ID, "error", err)
 	}
 	return networkUsage(found)
 }

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/trivet-cri/trivet/internal/ident"
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/runtime/mountpoint"
 )
 
@@ -137,7 +138,7 @@ func (p *Pins) unpin(id string) error {
 // unpinLogged is for when there is nobody to tell.
 func (p *Pins) unpinLogged(ctx context.Context, id string) {
 	if err := p.unpin(id); err != nil {
-		slog.ErrorContext(ctx, "namespaces of a failed pod are left", "pod", id, "error", err)
+		slog.ErrorContext(ctx, "namespaces of a failed pod are left", telemetry.PodID, id, "error", err)
 	}
 }
 

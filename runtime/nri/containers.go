@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/pod"
 )
@@ -171,7 +172,7 @@ func (p *Plugins) specOf(ctx context.Context, c *container.Container) *specs.Spe
 	defer cancel()
 	s, err := p.Specs.ContainerSpec(ctx, c.ID)
 	if err != nil {
-		p.Log.DebugContext(ctx, "NRI plugins are told of a container without its OCI spec", "container", c.ID, "error", err)
+		p.Log.DebugContext(ctx, "NRI plugins are told of a container without its OCI spec", telemetry.ContainerID, c.ID, "error", err)
 		return nil
 	}
 	return s

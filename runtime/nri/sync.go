@@ -8,6 +8,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/nri/pkg/adaptation"
 	"github.com/containerd/nri/pkg/api"
+
+	"github.com/trivet-cri/trivet/internal/telemetry"
 )
 
 // synchronize tells a plugin that registers of what exists. No hook runs
@@ -54,7 +56,7 @@ func (p *Plugins) apply(ctx context.Context, updates []*api.ContainerUpdate) (fa
 		if err == nil {
 			continue
 		}
-		p.Log.WarnContext(ctx, "NRI plugin's update of a container has failed", "container", u.GetContainerId(), "error", err)
+		p.Log.WarnContext(ctx, "NRI plugin's update of a container has failed", telemetry.ContainerID, u.GetContainerId(), "error", err)
 		if !u.GetIgnoreFailure() {
 			failed, errs = append(failed, u), append(errs, err)
 		}
@@ -79,9 +81,9 @@ func (p *Plugins) evict(ctx context.Context, evictions []*api.ContainerEviction)
 		if !ok {
 			continue
 		}
-		p.Log.InfoContext(ctx, "NRI plugin evicts a container", "container", c.ID, "reason", e.GetReason())
+		p.Log.InfoContext(ctx, "NRI plugin evicts a container", telemetry.ContainerID, c.ID, "reason", e.GetReason())
 		if err := p.containers.Stop(ctx, c, 0); err != nil {
-			p.Log.WarnContext(ctx, "container is not evicted", "container", c.ID, "error", err)
+			p.Log.WarnContext(ctx, "container is not evicted", telemetry.ContainerID, c.ID, "error", err)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package nri
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -88,7 +89,7 @@ func (p *Plugins) tell(ctx context.Context, event api.Event, id string, news fun
 			return p.tellAll(ctx, id, news, call)
 		})
 		if err != nil && life.Err() == nil {
-			p.Log.WarnContext(traced, "NRI plugin has failed a hook that changes nothing", "hook", event.PrettyName(), "id", id, "error", err)
+			p.Log.WarnContext(traced, "NRI plugin has failed a hook that changes nothing", "hook", event.PrettyName(), subject(event), id, "error", err)
 		}
 	})
 	if late {
@@ -100,9 +101,17 @@ func (p *Plugins) tell(ctx context.Context, event api.Event, id string, news fun
 	case <-done:
 	case <-timer.C:
 		p.tells.isLate()
-		p.Log.WarnContext(ctx, "NRI plugins are told later", "hook", event.PrettyName(), "id", id)
+		p.Log.WarnContext(ctx, "NRI plugins are told later", "hook", event.PrettyName(), subject(event), id)
 	case <-ctx.Done():
 	}
+}
+
+// subject is the log field for the id of whom an event is about.
+func subject(event api.Event) string {
+	if strings.HasSuffix(event.PrettyName(), "PodSandbox") {
+		return telemetry.PodID
+	}
+	return telemetry.ContainerID
 }
 
 // tellAll takes as many turns as it needs for all plugins to hear.

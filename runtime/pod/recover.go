@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/spec"
 )
@@ -37,7 +38,7 @@ func (s *Service) Recover(ctx context.Context) error {
 		}
 		s.mu.Unlock()
 		if taken {
-			s.Log.WarnContext(ctx, "two pods have the same metadata", "pod", p.ID, "other", other, "metadata", p.key)
+			s.Log.WarnContext(ctx, "two pods have the same metadata", telemetry.PodID, p.ID, "other", other, "metadata", p.key)
 		}
 		s.Labels.Hold(p.SELinux.MountLabel)
 		p.labelled = true
@@ -49,7 +50,7 @@ func (s *Service) Recover(ctx context.Context) error {
 }
 
 func (s *Service) quarantine(ctx context.Context, id string, why error) {
-	s.Log.ErrorContext(ctx, "record of a pod is quarantined: RemovePodSandbox removes it", "pod", id, "error", why)
+	s.Log.ErrorContext(ctx, "record of a pod is quarantined: RemovePodSandbox removes it", telemetry.PodID, id, "error", why)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.quarantined[id] = why
@@ -171,7 +172,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 			if err := s.Pins.Remove(ctx, id); err != nil {
 				return err
 			}
-			s.Log.InfoContext(ctx, "leftover namespaces are removed", "pod", id)
+			s.Log.InfoContext(ctx, "leftover namespaces are removed", telemetry.PodID, id)
 		}
 	}
 	// Every pod has files, so what else it has is found by them; they go last.
@@ -183,7 +184,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 			if err := s.Files.Remove(ctx, id); err != nil {
 				return err
 			}
-			s.Log.InfoContext(ctx, "leftover files are removed", "pod", id)
+			s.Log.InfoContext(ctx, "leftover files are removed", telemetry.PodID, id)
 		}
 	}
 	ids := make([]string, 0, len(keep))

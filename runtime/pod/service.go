@@ -10,6 +10,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
 	"github.com/trivet-cri/trivet/runtime/catalog"
 	"github.com/trivet-cri/trivet/runtime/engine"
@@ -142,5 +143,5 @@ func (s *Service) Quarantine() map[string]error {
 // logger has what identifies the pod.
 func (s *Service) logger(id string, config *runtimeapi.PodSandboxConfig) *slog.Logger {
 	m := config.GetMetadata()
-	return s.Log.With("pod", id, "pod_namespace", m.GetNamespace(), "pod_name", m.GetName(), "pod_uid", m.GetUid())
+	return s.Log.With(telemetry.PodFields(id, m.GetNamespace(), m.GetName(), m.GetUid())...)
 }

@@ -95,7 +95,7 @@ func (s *Service) RemoveQuarantined(ctx context.Context, id string) (bool, error
 	s.mu.Lock()
 	delete(s.quarantined, id)
 	s.mu.Unlock()
-	s.Log.InfoContext(ctx, "quarantined pod is removed", "pod", id)
+	s.Log.InfoContext(ctx, "quarantined pod is removed", telemetry.PodID, id)
 	return true, nil
 }
 

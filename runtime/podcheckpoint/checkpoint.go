@@ -134,7 +134,7 @@ func (s *Service) write(ctx context.Context, p *pod.Pod, containers []*container
 		return err
 	}
 	m := p.Config.GetMetadata()
-	s.Log.InfoContext(ctx, "checkpoint of a pod is written", "pod", p.ID, "pod_namespace", m.GetNamespace(), "pod_name", m.GetName(),
-		"pod_uid", m.GetUid(), "containers", len(containers), "path", dir)
+	s.Log.InfoContext(ctx, "checkpoint of a pod is written", telemetry.PodID, p.ID, telemetry.PodNamespace, m.GetNamespace(), telemetry.PodName, m.GetName(),
+		telemetry.PodUID, m.GetUid(), "containers", len(containers), "path", dir)
 	return nil
 }

@@ -72,7 +72,7 @@ func (s *Service) restore(ctx context.Context, r *runtimeapi.RestorePodRequest) 
 	var made undo.Stack
 	defer func() {
 		if undone := made.Run(ctx, undoLimit); undone != nil {
-			s.Log.WarnContext(ctx, "the failed restore of a pod was not undone whole", "pod_name", r.GetConfig().GetMetadata().GetName(), "error", undone)
+			s.Log.WarnContext(ctx, "the failed restore of a pod was not undone whole", telemetry.PodName, r.GetConfig().GetMetadata().GetName(), "error", undone)
 		}
 	}()
 	operation.Stage(ctx, "pod")
@@ -98,8 +98,8 @@ func (s *Service) restore(ctx context.Context, r *runtimeapi.RestorePodRequest) 
 		response.RestoredContainers = append(response.RestoredContainers, one)
 	}
 	made.Release()
-	s.Log.InfoContext(ctx, "pod is restored", "pod", p.ID, "pod_namespace", m.GetNamespace(), "pod_name", m.GetName(),
-		"pod_uid", m.GetUid(), "containers", len(response.RestoredContainers), "checkpoint", r.GetCheckpointPath())
+	s.Log.InfoContext(ctx, "pod is restored", telemetry.PodID, p.ID, telemetry.PodNamespace, m.GetNamespace(), telemetry.PodName, m.GetName(),
+		telemetry.PodUID, m.GetUid(), "containers", len(response.RestoredContainers), "checkpoint", r.GetCheckpointPath())
 	return response, nil
 }
 

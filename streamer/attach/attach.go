@@ -14,6 +14,7 @@ import (
 
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/engine"
 	"github.com/trivet-cri/trivet/streamer/pump"
@@ -88,7 +89,7 @@ func (a *Attacher) resize(ctx context.Context, process engine.Process, sizes <-c
 				continue
 			}
 			if err := a.terminal.Resize(ctx, process, size.Width, size.Height); err != nil && ctx.Err() == nil {
-				a.log.DebugContext(ctx, "terminal not resized", "container", process.Container, "error", err)
+				a.log.DebugContext(ctx, "terminal not resized", telemetry.ContainerID, process.Container, "error", err)
 			}
 		}
 	}

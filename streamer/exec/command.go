@@ -90,13 +90,13 @@ func (c *command) release(ctx context.Context) {
 	defer cancel()
 	if c.asked {
 		if err := c.x.end(ctx, c.process, c.pid, c.exited); err != nil {
-			c.x.log.WarnContext(ctx, "command is left over, will try again", "container", c.process.Container, "exec", c.process.ID, "error", err)
+			c.x.log.WarnContext(ctx, "command is left over, will try again", telemetry.ContainerID, c.process.Container, "exec", c.process.ID, "error", err)
 			c.x.leave(c.process, leftover{c.pid, c.exited})
 			return
 		}
 	}
 	if err := os.RemoveAll(c.x.own.dir(c.process)); err != nil {
-		c.x.log.WarnContext(ctx, "directory of FIFOs is left over", "container", c.process.Container, "error", err)
+		c.x.log.WarnContext(ctx, "directory of FIFOs is left over", telemetry.ContainerID, c.process.Container, "error", err)
 	}
 }
 

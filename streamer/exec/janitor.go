@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/streamer/engine"
 )
 
@@ -86,7 +87,7 @@ func (x *Execs) empty(ctx context.Context, dead *instance) error {
 		err := x.end(limited, p, 0, false)
 		cancel()
 		if err == nil {
-			x.log.InfoContext(ctx, "removed a dead streamer's command", "container", p.Container, "exec", p.ID)
+			x.log.InfoContext(ctx, "removed a dead streamer's command", telemetry.ContainerID, p.Container, "exec", p.ID)
 			err = os.RemoveAll(dead.dir(p))
 		}
 		failed = append(failed, err)

@@ -9,6 +9,7 @@ import (
 
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 )
 
@@ -106,7 +107,7 @@ func (c *command) feed(ctx context.Context, from io.Reader) {
 		return
 	}
 	if err := c.x.engine.CloseStdin(ctx, c.process); err != nil && ctx.Err() == nil {
-		c.x.log.WarnContext(ctx, "command does not see the end of its input", "container", c.process.Container, "error", err)
+		c.x.log.WarnContext(ctx, "command does not see the end of its input", telemetry.ContainerID, c.process.Container, "error", err)
 	}
 }
 
@@ -124,7 +125,7 @@ func (c *command) resize(ctx context.Context, sizes <-chan remotecommand.Termina
 				continue
 			}
 			if err := c.x.engine.Resize(ctx, c.process, size.Width, size.Height); err != nil && ctx.Err() == nil {
-				c.x.log.DebugContext(ctx, "terminal not resized", "container", c.process.Container, "error", err)
+				c.x.log.DebugContext(ctx, "terminal not resized", telemetry.ContainerID, c.process.Container, "error", err)
 			}
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/crilog"
 	"github.com/trivet-cri/trivet/streamer/journal"
@@ -66,8 +67,8 @@ func (p *Pumps) assemble(r *streamerv1.OpenIORequest, j *journal.Journal) (*pump
 	c := r.GetContainer()
 	pump := &pump{
 		set: p, id: c.GetId(), dir: p.folder(c.GetId()), request: r, journal: j, tornAt: -1,
-		log: p.log.With("container_id", c.GetId(), "container", c.GetName(), "pod_id", c.GetPodId(),
-			"pod_namespace", c.GetPodNamespace(), "pod_name", c.GetPodName(), "pod_uid", c.GetPodUid()),
+		log: p.log.With(telemetry.ContainerFields(c.GetId(), c.GetName())...).
+			With(telemetry.PodFields(c.GetPodId(), c.GetPodNamespace(), c.GetPodName(), c.GetPodUid())...),
 		hub:   newHub(p.tuning.clientMax),
 		ended: make(chan struct{}),
 		kick:  make(chan struct{}, 1),

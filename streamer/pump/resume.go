@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/trivet-cri/trivet/internal/ident"
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/streamer/crilog"
 	"github.com/trivet-cri/trivet/streamer/journal"
 )
@@ -24,7 +25,7 @@ func (p *Pumps) resume() error {
 			continue
 		}
 		if err := p.resumeOne(id); err != nil {
-			p.log.Error("container's io is not resumed", "container_id", id, "error", err)
+			p.log.Error("container's io is not resumed", telemetry.ContainerID, id, "error", err)
 		}
 	}
 	return nil
@@ -45,7 +46,7 @@ func (p *Pumps) resumeOne(id string) error {
 	j, err := journal.Open(filepath.Join(dir, journalName))
 	if err != nil {
 		// The output must flow all the same; what was under way is lost.
-		p.log.Error("journal is not readable and begins anew", "container_id", id, "error", err)
+		p.log.Error("journal is not readable and begins anew", telemetry.ContainerID, id, "error", err)
 		if j, err = renewJournal(dir); err != nil {
 			return err
 		}

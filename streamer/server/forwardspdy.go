@@ -12,6 +12,7 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/forward"
 )
@@ -163,7 +164,7 @@ func (f *spdyForward) serve(p *pair) {
 		ReadWriteCloser: p.data, HalfClose: true, Abort: func() { _ = p.data.Reset() },
 	})
 	if err != nil && ctx.Err() == nil {
-		f.server.log.DebugContext(ctx, "forwarded connection failed", "pod", f.request.GetPodId(), "port", p.port, "error", err)
+		f.server.log.DebugContext(ctx, "forwarded connection failed", telemetry.PodID, f.request.GetPodId(), "port", p.port, "error", err)
 		_, _ = fmt.Fprintf(p.failure, "error forwarding port %d to pod %s, uid %s: %v",
 			p.port, f.request.GetPodId(), f.request.GetPodUid(), err)
 	}

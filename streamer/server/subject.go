@@ -17,10 +17,8 @@ type subject struct {
 func containerSubject(c *streamerv1.Container) subject {
 	return subject{
 		target: c.GetId(),
-		attrs: []any{
-			"container", c.GetId(), "container_name", c.GetName(),
-			"pod_namespace", c.GetPodNamespace(), "pod_name", c.GetPodName(), "pod_uid", c.GetPodUid(),
-		},
+		attrs: append(telemetry.ContainerFields(c.GetId(), c.GetName()),
+			telemetry.PodFields(c.GetPodId(), c.GetPodNamespace(), c.GetPodName(), c.GetPodUid())...),
 		mark: func(ctx context.Context) {
 			telemetry.Container(ctx, c.GetId(), c.GetName())
 			telemetry.Pod(ctx, c.GetPodId(), c.GetPodNamespace(), c.GetPodName(), c.GetPodUid())
@@ -31,10 +29,7 @@ func containerSubject(c *streamerv1.Container) subject {
 func podSubject(r *streamerv1.PreparePortForwardRequest) subject {
 	return subject{
 		target: r.GetPodId(),
-		attrs: []any{
-			"pod", r.GetPodId(),
-			"pod_namespace", r.GetPodNamespace(), "pod_name", r.GetPodName(), "pod_uid", r.GetPodUid(),
-		},
+		attrs:  telemetry.PodFields(r.GetPodId(), r.GetPodNamespace(), r.GetPodName(), r.GetPodUid()),
 		mark: func(ctx context.Context) {
 			telemetry.Pod(ctx, r.GetPodId(), r.GetPodNamespace(), r.GetPodName(), r.GetPodUid())
 		},
