@@ -365,3 +365,14 @@ func TestDiskFull(t *testing.T) {
 	}
 	records(t, r.GetLogPath()) // whole ones, all of them
 }
+
+// TestShortLines grow by more than an append takes: none waits for the next write.
+func TestShortLines(t *testing.T) {
+	t.Parallel()
+	p := run(t, t.TempDir())
+	r := request(t)
+	out := openShim(t, open(t, p, r).GetStdout())
+	const lines = 100_000
+	out.write(t, strings.Repeat("\n", lines))
+	eventually(t, "all lines", func() bool { return len(records(t, r.GetLogPath())) == lines })
+}

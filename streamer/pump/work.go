@@ -102,6 +102,10 @@ func (p *pump) batch(s *source, space *workspace) (time.Duration, error) {
 		return wait, err
 	}
 	s.pending, s.shown = n-used, n-used
+	if len(out) >= roomSize {
+		s.pending = 0 // what is left was not looked at
+		return again, nil
+	}
 	return p.pace(n), nil
 }
 
