@@ -122,24 +122,33 @@ func TestDefaultIsValidAndWritesItself(t *testing.T) {
 	}
 }
 
-// normal makes empty lists nil.
+// normal makes empty lists and maps nil.
 func normal(cfg *config.Config) *config.Config {
-	lists := []*[]string{
-		&cfg.Image.PinnedImages, &cfg.NRI.RequiredPlugins, &cfg.Runtime.DefaultEnv, &cfg.Runtime.DefaultUlimits,
-		&cfg.Runtime.DefaultCapabilities,
-	}
-	for _, list := range lists {
-		if len(*list) == 0 {
-			*list = nil
-		}
-	}
-	for name, h := range cfg.Runtime.Handlers {
-		if len(h.PodAnnotations)+len(h.ContainerAnnotations) == 0 {
-			h.PodAnnotations, h.ContainerAnnotations = nil, nil
-			cfg.Runtime.Handlers[name] = h
-		}
-	}
+	empty(reflect.ValueOf(cfg).Elem())
 	return cfg
+}
+
+func empty(v reflect.Value) {
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			empty(v.Field(i))
+		}
+	case reflect.Slice:
+		if v.Len() == 0 {
+			v.SetZero()
+		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			element := reflect.New(v.Type().Elem()).Elem()
+			element.Set(v.MapIndex(key))
+			empty(element)
+			v.SetMapIndex(key, element)
+		}
+		if v.Len() == 0 {
+			v.SetZero()
+		}
+	}
 }
 
 // The written defaults are the manual: no key without its comment, right

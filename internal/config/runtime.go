@@ -17,6 +17,7 @@ type Handler struct {
 	BaseRuntimeSpec              string   `toml:"base_runtime_spec" comment:"JSON file with the OCI spec that this handler's specs start from. Empty: built in."`
 	CNIConfDir                   string   `toml:"cni_conf_dir" comment:"CNI configuration directory of this handler. Empty: cni.conf_dir."`
 	CNIMaxConfNum                int      `toml:"cni_max_conf_num" comment:"Networks to use from cni_conf_dir, 0 for all."`
+	AllowedAnnotations           []string `toml:"allowed_annotations" comment:"Annotations that may change a pod of this handler, for example devices.crio.io: names, globs, or prefixes that end in a dot. CRI-O's old spellings count as the new ones."`
 }
 
 // Options are those of a handler's shim. The first group is for the runc shim,

@@ -56,6 +56,8 @@ func TestEveryRuleNamesFileLineAndKey(t *testing.T) {
 		{"runtime.runtimes.runc", `cni_max_conf_num = -1`, `runtime.runtimes.runc.cni_max_conf_num: -1 is negative`},
 		{"runtime.runtimes.runc", `pod_annotations = ["a/*", "["]`, `runtime.runtimes.runc.pod_annotations: "[" is not a glob`},
 		{"runtime.runtimes.runc", `container_annotations = ["["]`, `runtime.runtimes.runc.container_annotations: "[" is not a glob`},
+		{"runtime.runtimes.runc", `allowed_annotations = ["["]`, `runtime.runtimes.runc.allowed_annotations: "[" is not a glob`},
+		{"runtime.runtimes.runc", `allowed_annotations = ["x.", ""]`, `runtime.runtimes.runc.allowed_annotations: "" is no annotation`},
 		{"runtime.runtimes.runc", `sandboxer = "vm"`, `runtime.runtimes.runc.sandboxer: "vm" is none of podsandbox, shim, and not empty`},
 		{"runtime.runtimes.runc", `options.CriuImagePath = "i"`, `runtime.runtimes.runc.options.CriuImagePath: "i" is not an absolute path`},
 		{"runtime.runtimes.runc", `options.CriuWorkPath = "w"`, `runtime.runtimes.runc.options.CriuWorkPath: "w" is not an absolute path`},

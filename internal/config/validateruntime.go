@@ -61,6 +61,10 @@ func (h *Handler) validate(check *checker, key string) {
 	check.absoluteIfSet(key+".options.ConfigPath", h.Options.ConfigPath)
 	check.globs(key+".pod_annotations", h.PodAnnotations)
 	check.globs(key+".container_annotations", h.ContainerAnnotations)
+	check.globs(key+".allowed_annotations", h.AllowedAnnotations)
+	if slices.Contains(h.AllowedAnnotations, "") {
+		check.add(key+".allowed_annotations", "%q is no annotation", "")
+	}
 }
 
 func (n *NRI) validate(check *checker) {

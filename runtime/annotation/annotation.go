@@ -1,0 +1,103 @@
+// Package annotation knows which annotations may change a pod.
+//
+// Most annotations are only kept for their client. Some ask for what the CRI
+// has no field for: devices, a larger /dev/shm, a profile. These take effect
+// where the operator allows them, by allowed_annotations of the pod's runtime
+// handler, and are ignored everywhere else. Names and values are CRI-O's.
+package annotation
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// Names of annotations, as Find wants them.
+const (
+	CgroupWritable        = "cgroup2-mount-hierarchy-rw.crio.io"
+	Devices               = "devices.crio.io"
+	DisableFIPS           = "disable-fips.crio.io"
+	LinkLogs              = "link-logs.crio.io"
+	PlatformRuntimePath   = "platform-runtime-path.crio.io"
+	PodLinuxOverhead      = "pod-linux-overhead.crio.io"
+	PodLinuxResources     = "pod-linux-resources.crio.io"
+	SeccompNotifierAction = "seccomp-notifier-action.crio.io"
+	SeccompProfile        = "seccomp-profile.crio.io"
+	ShmSize               = "shm-size.crio.io"
+	Spoofed               = "spoofed.crio.io"
+	TrySkipVolumeLabel    = "try-skip-volume-selinux-label.crio.io"
+	Umask                 = "umask.crio.io"
+	UnifiedCgroup         = "unified-cgroup.crio.io"
+	UsernsMode            = "userns-mode.crio.io"
+)
+
+// older are the spellings that clients have used before, and still do.
+var older = map[string]string{
+	CgroupWritable:        "io.kubernetes.cri-o.cgroup2-mount-hierarchy-rw",
+	Devices:               "io.kubernetes.cri-o.Devices",
+	DisableFIPS:           "io.kubernetes.cri-o.DisableFIPS",
+	LinkLogs:              "io.kubernetes.cri-o.LinkLogs",
+	PlatformRuntimePath:   "io.kubernetes.cri-o.PlatformRuntimePath",
+	PodLinuxOverhead:      "io.kubernetes.cri-o.PodLinuxOverhead",
+	PodLinuxResources:     "io.kubernetes.cri-o.PodLinuxResources",
+	SeccompNotifierAction: "io.kubernetes.cri-o.seccompNotifierAction",
+	SeccompProfile:        "seccomp-profile.kubernetes.cri-o.io",
+	ShmSize:               "io.kubernetes.cri-o.ShmSize",
+	Spoofed:               "io.kubernetes.cri-o.Spoofed",
+	TrySkipVolumeLabel:    "io.kubernetes.cri-o.TrySkipVolumeSELinuxLabel",
+	Umask:                 "io.kubernetes.cri-o.umask",
+	UnifiedCgroup:         "io.kubernetes.cri-o.UnifiedCgroup",
+	UsernsMode:            "io.kubernetes.cri-o.userns-mode",
+}
+
+// Allowed are the entries of allowed_annotations: names, globs, or prefixes
+// that end in a dot. Lists of several origins are joined by appending.
+type Allowed []string
+
+// Find is the annotation of a name that takes effect, and the key by which it
+// was given, for messages; ok is false if there is none, or none that is
+// allowed. A name may go on with a slash and a container's name, which is
+// allowed with it. The new spelling of a name counts before older ones.
+func (a Allowed) Find(annotations map[string]string, name string) (key, value string, ok bool) {
+	if len(a) == 0 || len(annotations) == 0 || !a.Has(name) {
+		return "", "", false
+	}
+	for _, key := range spellings(name) {
+		if value, ok := annotations[key]; ok {
+			return key, value, true
+		}
+	}
+	return "", "", false
+}
+
+// Has tells whether the annotation of a name may take effect, however the name
+// or the entry for it is spelled.
+func (a Allowed) Has(name string) bool {
+	base, _, _ := strings.Cut(name, "/")
+	names := append(spellings(name), spellings(base)...)
+	return slices.ContainsFunc(a, func(entry string) bool {
+		return slices.ContainsFunc(names, func(name string) bool { return covers(entry, name) })
+	})
+}
+
+func covers(entry, name string) bool {
+	if strings.HasSuffix(entry, ".") {
+		return strings.HasPrefix(name, entry)
+	}
+	ok, err := path.Match(entry, name)
+	return ok && err == nil
+}
+
+// spellings of a name, the one that counts first. Older clients put a dot
+// before a container's name as well.
+func spellings(name string) []string {
+	base, container, single := strings.Cut(name, "/")
+	old, renamed := older[base]
+	switch {
+	case !single && renamed:
+		return []string{base, old}
+	case !single || !renamed:
+		return []string{name}
+	}
+	return []string{name, old + "/" + container, base + "." + container, old + "." + container}
+}
