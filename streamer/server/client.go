@@ -95,7 +95,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, ticket session.Tic
 	err = telemetry.Span(ctx, string(ticket.Kind)+" session", func(ctx context.Context) error {
 		who.mark(ctx)
 		log.InfoContext(ctx, "session opened", "client", r.RemoteAddr)
-		hijack := &hijacker{ResponseWriter: w, lost: func() { opened.Cancel(errGone) }}
+		hijack := &hijacker{ResponseWriter: w, lost: func() { opened.Cancel(errGone) }, spdy: opened.Protocol == "spdy"}
 		c := &client{ctx: ctx, response: hijack, request: r.WithContext(ctx)}
 		// A canceled session's reads and writes end when its connection does.
 		stop := context.AfterFunc(ctx, hijack.closeSoon)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -27,6 +28,7 @@ const (
 type hijacker struct {
 	http.ResponseWriter
 	lost func() // called when the client has gone
+	spdy bool   // what is written are SPDY frames
 
 	mu      sync.Mutex
 	conn    *watched
@@ -44,7 +46,10 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, fmt.Errorf("take over connection: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &watched{Conn: conn, lost: h.lost, cancel: cancel}
+	w := &watched{Conn: conn, writer: conn, lost: h.lost, cancel: cancel}
+	if h.spdy {
+		w.writer = &gatherer{conn: conn}
+	}
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early, _ := buffered.Reader.Peek(n) // cannot fail: it is there
 		w.early = append(w.early, early...)
@@ -83,6 +88,7 @@ func (h *hijacker) close() {
 // watched is a connection that tells when the client has gone.
 type watched struct {
 	net.Conn
+	writer   io.Writer
 	early    []byte // had been read before the connection was taken over
 	lost     func()
 	cancel   context.CancelFunc
@@ -104,6 +110,9 @@ func (w *watched) Read(p []byte) (int, error) {
 	}
 	return n, err
 }
+
+// Write writes; one goroutine may at a time.
+func (w *watched) Write(p []byte) (int, error) { return w.writer.Write(p) }
 
 // Close closes the connection and with it the session. A second call is no
 // error: the library, which closes late, would wait for somebody to handle it.
