@@ -81,6 +81,21 @@ type NRI struct {
 	PluginRequestTimeout      Duration `toml:"plugin_request_timeout" comment:"How long plugins may take for one hook, all of them together. One that takes longer is dropped; one that is not reached counts as not having answered."`
 	DisableConnections        bool     `toml:"disable_connections" comment:"Start the plugins of plugin_path only, let none register itself."`
 	RequiredPlugins           []string `toml:"required_plugins" comment:"Plugins without which no pod or container is created."`
+
+	Validator NRIValidator `toml:"default_validator" comment:"NRI's built-in validator, which refuses containers for what plugins want of them."`
+}
+
+// NRIValidator configures NRI's built-in validator.
+type NRIValidator struct {
+	Enable                      bool     `toml:"enable" comment:"Use it. Without, the other keys of this section have no effect."`
+	RejectOCIHooks              bool     `toml:"reject_oci_hook_adjustment" comment:"Let no plugin add OCI hooks."`
+	RejectRuntimeDefaultSeccomp bool     `toml:"reject_runtime_default_seccomp_adjustment" comment:"Let no plugin change the seccomp profile of containers that ask for runtime/default."`
+	RejectUnconfinedSeccomp     bool     `toml:"reject_unconfined_seccomp_adjustment" comment:"Let no plugin change the seccomp profile of containers that ask for unconfined, or for none."`
+	RejectCustomSeccomp         bool     `toml:"reject_custom_seccomp_adjustment" comment:"Let no plugin change the seccomp profile of containers that ask for one of a file."`
+	RejectNamespaces            bool     `toml:"reject_namespace_adjustment" comment:"Let no plugin change namespaces."`
+	RejectSysctls               bool     `toml:"reject_sysctl_adjustment" comment:"Let no plugin change sysctls."`
+	RequiredPlugins             []string `toml:"required_plugins" comment:"Plugins, without their index, without which no container is created; pods can name more by annotation. Unlike nri.required_plugins they need not answer."`
+	TolerateMissing             string   `toml:"tolerate_missing_plugins_annotation" comment:"Pod annotation by which a pod or container does without them if it is true. Empty: none."`
 }
 
 func defaultRuntime() Runtime {

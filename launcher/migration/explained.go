@@ -75,8 +75,6 @@ var explanations = []explanation{
 	because("Write it into hosts.toml: see below.", map[string]any{}, imagesPlugin, "registry", "configs", "**"),
 	because("Write them into a hosts.toml of each registry: [host.\"https://REGISTRY\".header] NAME = [\"VALUE\"].",
 		map[string]any{}, imagesPlugin, "registry", "headers", "**"),
-
-	because("The validator is none of Trivet's; limit what NRI plugins may do by which you install.", false, nriPlugin, "default_validator", "**"),
 }
 
 // handlerExplanations are those of keys of a runtime handler.

@@ -63,6 +63,15 @@ var counterparts = []counterpart{
 	same(func(c *config.Config) any { return &c.NRI.PluginRegistrationTimeout }, nriPlugin, "plugin_registration_timeout"),
 	same(func(c *config.Config) any { return &c.NRI.PluginRequestTimeout }, nriPlugin, "plugin_request_timeout"),
 	same(func(c *config.Config) any { return &c.NRI.DisableConnections }, nriPlugin, "disable_connections"),
+	same(func(c *config.Config) any { return &c.NRI.Validator.Enable }, nriPlugin, "default_validator", "enable"),
+	same(func(c *config.Config) any { return &c.NRI.Validator.RejectOCIHooks }, nriPlugin, "default_validator", "reject_oci_hook_adjustment"),
+	same(func(c *config.Config) any { return &c.NRI.Validator.RejectRuntimeDefaultSeccomp }, nriPlugin, "default_validator", "reject_runtime_default_seccomp_adjustment"),
+	same(func(c *config.Config) any { return &c.NRI.Validator.RejectUnconfinedSeccomp }, nriPlugin, "default_validator", "reject_unconfined_seccomp_adjustment"),
+	same(func(c *config.Config) any { return &c.NRI.Validator.RejectCustomSeccomp }, nriPlugin, "default_validator", "reject_custom_seccomp_adjustment"),
+	same(func(c *config.Config) any { return &c.NRI.Validator.RejectNamespaces }, nriPlugin, "default_validator", "reject_namespace_adjustment"),
+	same(func(c *config.Config) any { return &c.NRI.Validator.RejectSysctls }, nriPlugin, "default_validator", "reject_sysctl_adjustment"),
+	same(func(c *config.Config) any { return &c.NRI.Validator.RequiredPlugins }, nriPlugin, "default_validator", "required_plugins"),
+	same(func(c *config.Config) any { return &c.NRI.Validator.TolerateMissing }, nriPlugin, "default_validator", "tolerate_missing_plugins_annotation"),
 }
 
 // handlerField returns the field that a key in a runtime handler's table

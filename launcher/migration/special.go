@@ -151,23 +151,12 @@ func (m *migration) nri() {
 	if m.release == Release1 && !said {
 		m.Differences = append(m.Differences, "containerd 1.x has NRI only when asked for it: nri.disable is set to keep that.")
 	}
-	required := m.take("plugins", nriPlugin, "default_validator", "required_plugins")
 	if m.Config.NRI.Disable {
 		return
 	}
 	if m.Config.NRI.SocketPath == "" {
 		m.Config.NRI.SocketPath = "/var/run/nri/nri.sock"
 		m.Differences = append(m.Differences, "nri.socket_path is containerd's, so that plugins find Trivet: containerd's own NRI plugin has to be disabled.")
-	}
-	enabled, _ := m.left.get("plugins", nriPlugin, "default_validator", "enable")
-	for _, s := range required {
-		if enabled.value != true {
-			m.note(Unneeded, s, "containerd's validator is not enabled. In Trivet it would be nri.required_plugins.")
-			continue
-		}
-		if m.carry(s, func(c *config.Config) any { return &c.NRI.RequiredPlugins }) && !empty(s.value) {
-			m.note(Changed, s, "It is nri.required_plugins.")
-		}
 	}
 }
 

@@ -57,7 +57,8 @@ type writer struct {
 
 func (w *writer) line(format string, args ...any) { fmt.Fprintf(&w.text, format+"\n", args...) }
 
-// table writes the keys that differ, but no tables inside.
+// table writes the keys that differ, and those of the tables inside, but for
+// maps.
 func (w *writer) table(name path, now, before reflect.Value) {
 	w.header = name.String()
 	for i := range now.NumField() {
@@ -67,14 +68,17 @@ func (w *writer) table(name path, now, before reflect.Value) {
 		}
 	}
 	w.header = ""
+	for i := range now.NumField() {
+		if field := now.Type().Field(i); field.Type.Kind() == reflect.Struct {
+			w.table(append(name[:len(name):len(name)], field.Tag.Get("toml")), now.Field(i), before.Field(i))
+		}
+	}
 }
 
 // handlers writes all of them: those of a file replace the default one.
 func (w *writer) handlers(handlers map[string]config.Handler) {
 	for _, name := range slices.Sorted(maps.Keys(handlers)) {
-		handler, table := handlers[name], path{"runtime", "runtimes", name}
-		w.table(table, reflect.ValueOf(handler), reflect.ValueOf(config.Handler{Sandboxer: "podsandbox"}))
-		w.table(append(table, "options"), reflect.ValueOf(handler.Options), reflect.ValueOf(config.Options{}))
+		w.table(path{"runtime", "runtimes", name}, reflect.ValueOf(handlers[name]), reflect.ValueOf(config.Handler{Sandboxer: "podsandbox"}))
 	}
 }
 

@@ -252,6 +252,7 @@ func (p *Plugins) library(life context.Context, private *room) (*adaptation.Adap
 	library, err := adaptation.New("trivet", version.String(), p.synchronize, p.update,
 		adaptation.WithPluginPath(private.programs()), adaptation.WithPluginConfigPath(p.Config.PluginConfigPath),
 		adaptation.WithSocketPath(private.socket()), adaptation.WithMetrics(metrics{p.peers}),
+		adaptation.WithDefaultValidator(validator(p.Config.Validator)),
 		adaptation.WithTTRPCOptions(
 			[]ttrpc.ClientOpts{func(c *ttrpc.Client) { p.connected(life, c) }},
 			[]ttrpc.ServerOpt{forEach(func() ttrpc.ServerOpt { return ttrpc.WithUnaryServerInterceptor(p.peers.newest().serve) })}),

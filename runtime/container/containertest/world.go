@@ -110,7 +110,7 @@ func (w *World) Deps(pods *pod.Service) container.Deps {
 		KillShim: w.Tasks.KillShim,
 
 		Config: podtest.Config(), Snapshotter: "overlayfs", StateDir: w.MarkDir(), VolumeDir: w.VolumeDir(),
-		Host:          spec.Host{Hostname: "node", Capabilities: []string{"CAP_CHOWN", "CAP_KILL"}},
+		Host:          spec.Host{Hostname: "node", Seccomp: true, Capabilities: []string{"CAP_CHOWN", "CAP_KILL"}},
 		CheckpointDir: w.CheckpointDir(), JournalDir: w.JournalDir(), Puller: w.Images,
 		CRIU: w.Checkpoints, Freezer: w.Checkpoints, Dumper: w.Checkpoints, Restorer: w.Checkpoints,
 		Records: w.Containers, Specs: w.Containers, Snapshots: w.Snapshots, Tasks: w.Tasks, Streams: w.Streams, Images: w.Images, Pods: pods, Hooks: w.Hooks,
