@@ -69,6 +69,8 @@ type Runtime struct {
 	DefaultUlimits           []string           `toml:"default_ulimits" comment:"Limits of all containers, as name=soft:hard, for example nofile=1024:4096; -1 is unlimited. A limit of the same name in a handler's base_runtime_spec wins."`
 	DefaultCapabilities      []string           `toml:"default_capabilities" comment:"Capabilities of containers before their pod adds and drops, for example CHOWN. Empty: the usual fourteen. Those of a handler's base_runtime_spec win."`
 	Timezone                 string             `toml:"timezone" comment:"Zone of /usr/share/zoneinfo for /etc/localtime in containers, or Local for the host's. Empty: as the image has it."`
+	AllowedDevices           []string           `toml:"allowed_devices" comment:"Devices that pods may ask for by the annotation devices.crio.io, as PATH[:TARGET][:ACCESS] with commas between, where the handler's allowed_annotations has it."`
+	AdditionalDevices        []string           `toml:"additional_devices" comment:"Devices that all containers get, as PATH[:TARGET][:ACCESS], for example /dev/fuse:/dev/fuse:rw; the target is below /dev."`
 }
 
 // NRI configures the plugins of the Node Resource Interface.
@@ -114,6 +116,7 @@ func defaultRuntime() Runtime {
 		TolerateMissingHugetlb:  true,
 		CDISpecDirs:             []string{"/etc/cdi", "/var/run/cdi"},
 		EnableCRIU:              true,
+		AllowedDevices:          []string{"/dev/fuse", "/dev/net/tun"},
 	}
 }
 

@@ -38,6 +38,7 @@ func (r *Runtime) validate(check *checker) {
 	}
 	r.validateUlimits(check)
 	r.validateCapabilities(check)
+	r.validateDevices(check)
 	if strings.HasPrefix(r.Timezone, "/") || strings.ContainsRune(r.Timezone, 0) || slices.Contains(strings.Split(r.Timezone, "/"), "..") {
 		check.add("runtime.timezone", "%q is not the name of a time zone", r.Timezone)
 	}

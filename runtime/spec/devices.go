@@ -16,13 +16,21 @@ import (
 // allAccess is to read, write and make device nodes.
 const allAccess = "rwm"
 
-// setDevices adds the requested devices, and all of the host for privileged
-// containers unless their handler says otherwise.
+// setDevices adds the requested devices, those that the pod asks for by an
+// annotation and those that all containers have, and all of the host for
+// privileged containers unless their handler says otherwise. The first at a
+// path counts.
 func setDevices(in *Input, s *specs.Spec) error {
 	for i, d := range in.Config.GetDevices() {
 		if err := addDevice(in, s, fmt.Sprintf("devices[%d]", i), d); err != nil {
 			return err
 		}
+	}
+	if err := addAnnotated(in, s); err != nil {
+		return err
+	}
+	if err := addToAll(in, s); err != nil {
+		return err
 	}
 	if !in.security().GetPrivileged() {
 		return nil
@@ -40,7 +48,7 @@ func setDevices(in *Input, s *specs.Spec) error {
 	}
 	for _, node := range nodes {
 		// A requested device may already be at this path.
-		if !slices.ContainsFunc(s.Linux.Devices, func(d specs.LinuxDevice) bool { return d.Path == node.Path }) {
+		if !hasDevice(s, node.Path) {
 			s.Linux.Devices = append(s.Linux.Devices, node)
 		}
 	}
@@ -64,7 +72,7 @@ func addDevice(in *Input, s *specs.Spec, field string, d *runtimeapi.Device) err
 	if !path.IsAbs(target) {
 		return invalid(field+".container_path", target, "is not absolute")
 	}
-	nodes, resolved, err := in.Host.machine().Devices(d.GetHostPath())
+	nodes, err := nodesAt(in, d.GetHostPath(), target)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, oci.ErrNotADevice) {
 		return invalid(field+".host_path", d.GetHostPath(), "is no device: %v", err)
 	}
@@ -72,17 +80,37 @@ func addDevice(in *Input, s *specs.Spec, field string, d *runtimeapi.Device) err
 		return fmt.Errorf("%s: %w", field, err)
 	}
 	for _, node := range nodes {
-		if node.Type == "p" {
-			return invalid(field+".host_path", d.GetHostPath(), "is a FIFO, not a device")
-		}
-		node.Path = path.Join(target, strings.TrimPrefix(node.Path, resolved))
 		own(in, &node)
-		s.Linux.Devices = append(s.Linux.Devices, node)
-		s.Linux.Resources.Devices = append(s.Linux.Resources.Devices, specs.LinuxDeviceCgroup{
-			Allow: true, Type: node.Type, Major: &node.Major, Minor: &node.Minor, Access: d.GetPermissions(),
-		})
+		allow(s, node, d.GetPermissions())
 	}
 	return nil
+}
+
+// nodesAt are the nodes of the host at source, as they are at target.
+func nodesAt(in *Input, source, target string) ([]specs.LinuxDevice, error) {
+	nodes, resolved, err := in.Host.machine().Devices(source)
+	if err != nil {
+		return nil, err
+	}
+	for i := range nodes {
+		if nodes[i].Type == "p" {
+			return nil, fmt.Errorf("a FIFO is %w", oci.ErrNotADevice)
+		}
+		nodes[i].Path = path.Join(target, strings.TrimPrefix(nodes[i].Path, resolved))
+	}
+	return nodes, nil
+}
+
+// allow adds a node and allows its use.
+func allow(s *specs.Spec, node specs.LinuxDevice, access string) {
+	s.Linux.Devices = append(s.Linux.Devices, node)
+	s.Linux.Resources.Devices = append(s.Linux.Resources.Devices, specs.LinuxDeviceCgroup{
+		Allow: true, Type: node.Type, Major: &node.Major, Minor: &node.Minor, Access: access,
+	})
+}
+
+func hasDevice(s *specs.Spec, path string) bool {
+	return slices.ContainsFunc(s.Linux.Devices, func(d specs.LinuxDevice) bool { return d.Path == path })
 }
 
 // own gives a node to the user and group of the security context, where

@@ -61,7 +61,7 @@ func TestDevicesRefused(t *testing.T) {
 		`devices[0].host_path "null"`:            {HostPath: "null", Permissions: "r"},
 		`devices[0].container_path "null"`:       {HostPath: "/dev/null", ContainerPath: "null", Permissions: "r"},
 		`devices[0].host_path "/dev/none" is no`: {HostPath: "/dev/none", Permissions: "r"},
-		`devices[0].host_path "/dev/fifo" is a`:  {HostPath: "/dev/fifo", Permissions: "r"},
+		`devices[0].host_path "/dev/fifo" is no`: {HostPath: "/dev/fifo", Permissions: "r"},
 	} {
 		in := plain()
 		in.Config.Devices = []*runtimeapi.Device{d}
