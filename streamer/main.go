@@ -56,6 +56,7 @@ func run(ctx context.Context, env member.Env) (err error) {
 	}
 	execs, err := exec.New(filepath.Join(cfg.State, "exec"), containerd, exec.Config{
 		OutputLimit: cfg.Streamer.ExecSyncOutputLimit, Drain: cfg.Streamer.ExecSyncDrain.Std(),
+		PerContainer: cfg.Streamer.ExecsPerContainer,
 	}, env.Log)
 	if err != nil {
 		return err

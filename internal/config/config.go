@@ -93,8 +93,9 @@ type Streamer struct {
 	TLSCert             string   `toml:"tls_cert_file" comment:"PEM file of the server's certificate; read again when it changes. Empty with TLS: self-signed."`
 	TLSKey              string   `toml:"tls_key_file" comment:"PEM file of the server's key."`
 	TLSClientCA         string   `toml:"tls_client_ca_file" comment:"PEM file with CAs; clients must then show a certificate of theirs."`
-	ExecSyncOutputLimit int      `toml:"exec_sync_output_limit" comment:"Bytes kept of each output stream of an ExecSync; more is thrown away."`
+	ExecSyncOutputLimit int      `toml:"exec_sync_output_limit" comment:"Bytes kept of each output stream of an ExecSync; more is thrown away, and noted in the log. Both together are at most 16 MiB less 4 KiB, what a kubelet takes."`
 	ExecSyncDrain       Duration `toml:"drain_exec_sync_io_timeout" comment:"How long to wait for output after an exec-sync'd process has exited."`
+	ExecsPerContainer   int      `toml:"max_execs_per_container" comment:"How many exec sessions, and how many ExecSync, a container may have at a time, 0 for no limit. A further session is refused, a further ExecSync (a probe) waits for its turn, at most for its timeout."`
 	PipeSize            int      `toml:"pipe_size" comment:"Bytes asked for as the capacity of a container's output FIFO."`
 }
 
@@ -165,6 +166,7 @@ func defaultStreamer() Streamer {
 		IdleTimeout:         Duration(4 * time.Hour),
 		ExecSyncOutputLimit: 16 << 20,
 		ExecSyncDrain:       Duration(2 * time.Second),
+		ExecsPerContainer:   128,
 		PipeSize:            1 << 20,
 	}
 }

@@ -160,6 +160,7 @@ func (s *Streamer) validate(check *checker) {
 		check.add("streamer.exec_sync_output_limit", "%d is less than 1", s.ExecSyncOutputLimit)
 	}
 	check.positive("streamer.drain_exec_sync_io_timeout", s.ExecSyncDrain)
+	check.notNegative("streamer.max_execs_per_container", s.ExecsPerContainer)
 	if s.PipeSize < 4096 {
 		check.add("streamer.pipe_size", "%d is less than a page, 4096", s.PipeSize)
 	}

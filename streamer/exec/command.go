@@ -25,6 +25,7 @@ const (
 // command is a process in a container, with its FIFOs.
 type command struct {
 	x       *Execs
+	leave   func() // its seat
 	process engine.Process
 	pipes   *pipes
 	pid     uint32 // 0 until it runs
@@ -32,12 +33,14 @@ type command struct {
 	exited  bool
 }
 
-// launch starts a command. On success the caller must call release.
-func (x *Execs) launch(ctx context.Context, container string, args []string, want wanted, terminal bool) (*command, error) {
+// launch starts a command. On success the caller must call release. It owns
+// the command's seat, which leave gives back.
+func (x *Execs) launch(ctx context.Context, leave func(), container string, args []string, want wanted, terminal bool) (*command, error) {
 	if err := x.enter(); err != nil {
+		leave()
 		return nil, err
 	}
-	c := &command{x: x, process: newProcess(container)}
+	c := &command{x: x, leave: leave, process: newProcess(container)}
 	err := telemetry.Span(ctx, "start command", func(ctx context.Context) error {
 		return c.start(ctx, args, want, terminal)
 	})
@@ -83,6 +86,7 @@ func (c *command) wait(ctx context.Context) (uint32, error) {
 // it. What fails is left to the janitor.
 func (c *command) release(ctx context.Context) {
 	defer c.x.live.Done()
+	defer c.leave()
 	if c.pipes != nil {
 		c.pipes.close()
 	}

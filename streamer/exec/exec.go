@@ -55,12 +55,18 @@ type Config struct {
 	OutputLimit int
 	// Drain is how long output is waited for after a command has exited.
 	Drain time.Duration
+	// PerContainer is how many Streams, and how many Syncs, a container may
+	// have at a time; 0 for no limit. A further Stream is refused, for somebody
+	// looks at it; a further Sync waits for its turn, at most for its timeout.
+	PerContainer int
 }
 
 // Execs runs commands. It is safe for concurrent use.
 type Execs struct {
 	engine   Engine
 	config   Config
+	sessions seats
+	syncs    seats
 	log      *slog.Logger
 	root     string    // holds a directory for each streamer
 	own      *instance // this one's
@@ -77,7 +83,11 @@ func New(dir string, eng Engine, config Config, log *slog.Logger) (*Execs, error
 	if err != nil {
 		return nil, err
 	}
-	return &Execs{engine: eng, config: config, log: log, root: dir, own: own, poke: make(chan struct{}, 1), left: make(map[engine.Process]leftover)}, nil
+	return &Execs{
+		engine: eng, config: config, log: log, root: dir, own: own,
+		sessions: seats{limit: config.PerContainer}, syncs: seats{limit: config.PerContainer},
+		poke: make(chan struct{}, 1), left: make(map[engine.Process]leftover),
+	}, nil
 }
 
 // Run releases what dead streamers and failed releases have left, again and

@@ -64,3 +64,10 @@ func (c *capped) Write(p []byte) (int, error) {
 	c.truncated = c.truncated || keep < len(p)
 	return len(p), nil
 }
+
+// cut keeps the first n bytes at most.
+func (c *capped) cut(n int) {
+	if len(c.data) > n {
+		c.data, c.truncated = c.data[:n], true
+	}
+}

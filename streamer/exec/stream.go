@@ -25,11 +25,16 @@ type Streams struct {
 // When ctx ends the command is killed. The caller must then make reads of
 // Stdin and writes end: Stream waits for the writes, and a last read of Stdin
 // may go on after it has returned.
-// Errors: as Sync, but for the timeout.
+// Errors: as Sync, but for the timeout; ErrResourceExhausted (the container
+// has as many sessions as it may).
 func (x *Execs) Stream(ctx context.Context, r *streamerv1.PrepareExecRequest, s Streams) (int, error) {
 	// The shim wants FIFOs for all outputs, or for nothing at all.
 	want := wanted{stdin: s.Stdin != nil, stdout: true, stderr: !s.TTY}
-	c, err := x.launch(ctx, r.GetContainer().GetId(), r.GetCmd(), want, s.TTY)
+	leave, err := x.sessions.take(r.GetContainer().GetId())
+	if err != nil {
+		return 0, err
+	}
+	c, err := x.launch(ctx, leave, r.GetContainer().GetId(), r.GetCmd(), want, s.TTY)
 	if err != nil {
 		return 0, err
 	}

@@ -10,8 +10,12 @@ import (
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 )
 
+// replyLimit is what a reply may have of both outputs, in bytes: a kubelet
+// takes messages of 16 MiB, and would refuse a bigger one as a whole.
+const replyLimit = 16<<20 - 4<<10
+
 // Sync runs a command and returns its output, capped, and exit code, which
-// is no error. Output that comes later than the drain limit after the exit
+// is no error. Nor is it one, by the CRI, that output was cut off; the log says so. Output that comes later than the drain limit after the exit
 // is not waited for: a child may hold the streams for years.
 //
 // Errors: ErrInvalidArgument, ErrNotFound (no such container),
@@ -19,13 +23,17 @@ import (
 // or ctx passed; the command and its children are killed), and what the OCI
 // runtime says when it cannot run the command.
 func (x *Execs) Sync(ctx context.Context, r *streamerv1.ExecSyncRequest) (*streamerv1.ExecSyncResponse, error) {
-	container := r.GetContainer().GetId()
-	c, err := x.launch(ctx, container, r.GetCmd(), wanted{stdout: true, stderr: true}, false)
+	container, timeout := r.GetContainer().GetId(), r.GetTimeout().AsDuration()
+	leave, err := x.awaitSeat(ctx, container, timeout)
+	if err != nil {
+		return nil, err
+	}
+	c, err := x.launch(ctx, leave, container, r.GetCmd(), wanted{stdout: true, stderr: true}, false)
 	if err != nil {
 		return nil, err
 	}
 	out := c.collect(x.config.OutputLimit)
-	limited, cancel := withTimeout(ctx, r.GetTimeout().AsDuration())
+	limited, cancel := withTimeout(ctx, timeout)
 	defer cancel()
 	code, err := c.wait(limited)
 	if err != nil {
@@ -42,10 +50,20 @@ func (x *Execs) Sync(ctx context.Context, r *streamerv1.ExecSyncRequest) (*strea
 		// The shim waits for the streams too when it deletes the process.
 		x.live.Go(func() { c.release(ctx) })
 	}
-	return &streamerv1.ExecSyncResponse{
-		Stdout: out.stdout.data, Stderr: out.stderr.data, ExitCode: int32(code),
-		Truncated: out.stdout.truncated || out.stderr.truncated,
-	}, nil
+	out.fit(replyLimit)
+	cut := out.stdout.truncated || out.stderr.truncated
+	if cut {
+		x.log.WarnContext(ctx, "command wrote more than ExecSync returns, the rest was thrown away", "container", container,
+			"command", r.GetCmd()[0], "stdout_bytes", len(out.stdout.data), "stderr_bytes", len(out.stderr.data), "limit", x.config.OutputLimit)
+	}
+	return &streamerv1.ExecSyncResponse{Stdout: out.stdout.data, Stderr: out.stderr.data, ExitCode: int32(code), Truncated: cut}, nil
+}
+
+// awaitSeat waits for the container to have fewer commands, at most timeout.
+func (x *Execs) awaitSeat(ctx context.Context, container string, timeout time.Duration) (leave func(), err error) {
+	limited, cancel := withTimeout(ctx, timeout)
+	defer cancel()
+	return x.syncs.wait(limited, container)
 }
 
 func withTimeout(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
@@ -98,4 +116,15 @@ func (o *collected) finish(limit time.Time) bool {
 	}
 	<-o.ended
 	return time.Now().Before(limit)
+}
+
+// fit cuts the longer output, or both, so that they are limit together. Call
+// it after finish.
+func (o *collected) fit(limit int) {
+	longer, shorter := o.stdout, o.stderr
+	if len(longer.data) < len(shorter.data) {
+		longer, shorter = shorter, longer
+	}
+	shorter.cut(limit / 2)
+	longer.cut(limit - len(shorter.data))
 }

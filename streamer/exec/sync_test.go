@@ -56,6 +56,28 @@ func TestSyncCapsOutput(t *testing.T) {
 	}
 }
 
+// TestSyncReplyFits: both outputs together are what a kubelet takes.
+func TestSyncReplyFits(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ stdout, stderr, wantOut, wantErr int }{
+		{20 << 20, 10, 16<<20 - 4<<10 - 10, 10},
+		{10, 20 << 20, 10, 16<<20 - 4<<10 - 10},
+		{10 << 20, 9 << 20, 8<<20 - 2<<10, 8<<20 - 2<<10},
+		{8 << 20, 7 << 20, 8 << 20, 7 << 20},
+	} {
+		f := start(t, exec.Config{OutputLimit: 16 << 20, Drain: time.Second})
+		reply, err := f.Sync(t.Context(), syncRequest(0, shell(fmt.Sprintf("head -c %d /dev/zero; head -c %d /dev/zero >&2", test.stdout, test.stderr))...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		cut := test.wantOut < test.stdout || test.wantErr < test.stderr
+		if len(reply.GetStdout()) != test.wantOut || len(reply.GetStderr()) != test.wantErr || reply.GetTruncated() != cut {
+			t.Errorf("%+v: got %d and %d, truncated %t", test, len(reply.GetStdout()), len(reply.GetStderr()), reply.GetTruncated())
+		}
+		f.clean(t)
+	}
+}
+
 // TestSyncTimeout: the command, its child and what holds its streams end.
 func TestSyncTimeout(t *testing.T) {
 	t.Parallel()
