@@ -22,6 +22,7 @@ type client struct {
 	ctx      context.Context // the session's life, for callbacks to which the library gives none
 	response http.ResponseWriter
 	request  *http.Request
+	session  *session.Session
 	// work counts what the library starts and does not wait for.
 	work sync.WaitGroup
 
@@ -82,21 +83,24 @@ func (c *client) outcome() error {
 
 // open begins a session, serves it and sees to its end: the connection is
 // closed, and nothing that works for the session is left.
-func (s *Server) open(w http.ResponseWriter, r *http.Request, ticket session.Ticket, who subject, serve func(*client)) {
+func (s *Server) open(w http.ResponseWriter, r *http.Request, ticket session.Ticket, about session.Info, serve func(*client)) {
+	about.Kind, about.Client, about.Protocol = ticket.Kind, r.RemoteAddr, protocol(r)
 	ctx := trace.ContextWithRemoteSpanContext(r.Context(), ticket.Parent)
-	ctx, opened, err := s.sessions.Begin(ctx, ticket.Kind, who.target, protocol(r))
+	ctx, opened, err := s.sessions.Begin(ctx, about)
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
 	defer opened.End()
-	log := s.log.With("kind", string(ticket.Kind), "protocol", opened.Protocol).With(who.attrs...)
+	log := s.log.With("kind", string(about.Kind), "protocol", about.Protocol).With(session.Fields(about.Subject)...)
 	left := false
-	err = telemetry.Span(ctx, string(ticket.Kind)+" session", func(ctx context.Context) error {
-		who.mark(ctx)
-		log.InfoContext(ctx, "session opened", "client", r.RemoteAddr)
-		hijack := &hijacker{ResponseWriter: w, lost: func() { opened.Cancel(errGone) }, spdy: opened.Protocol == "spdy"}
-		c := &client{ctx: ctx, response: hijack, request: r.WithContext(ctx)}
+	err = telemetry.Span(ctx, string(about.Kind)+" session", func(ctx context.Context) error {
+		defer func() { describe(ctx, opened.Info()) }()
+		log.InfoContext(ctx, "session opened", "client", about.Client)
+		hijack := &hijacker{
+			ResponseWriter: w, lost: func() { opened.Cancel(errGone) }, spdy: about.Protocol == "spdy", agreed: opened.Agreed,
+		}
+		c := &client{ctx: ctx, response: hijack, request: r.WithContext(ctx), session: opened}
 		// A canceled session's reads and writes end when its connection does.
 		stop := context.AfterFunc(ctx, hijack.closeSoon)
 		serve(c)
@@ -109,11 +113,27 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, ticket session.Tic
 			return nil // as sessions end every day
 		}
 		return outcome
-	}, attribute.String("trivet.session.protocol", opened.Protocol))
-	log = log.With("seconds", time.Since(opened.Started).Seconds())
+	})
+	info := opened.Info()
+	log = log.With("seconds", time.Since(info.Started).Seconds(), "bytes_in", info.In, "bytes_out", info.Out)
 	if err != nil {
 		log.WarnContext(ctx, "session ended with an error", "error", err)
 		return
 	}
 	log.InfoContext(ctx, "session ended", "client_left", left)
+}
+
+// describe puts what is known at its end on a session's span.
+func describe(ctx context.Context, info session.Info) {
+	session.Mark(ctx, info.Subject)
+	trace.SpanFromContext(ctx).SetAttributes(
+		attribute.String("trivet.session.kind", string(info.Kind)),
+		attribute.String("trivet.session.protocol", info.Protocol),
+		attribute.String("trivet.session.subprotocol", info.Subprotocol),
+		attribute.String("trivet.session.client", info.Client),
+		attribute.String("trivet.session.command", info.Command),
+		attribute.Int64("trivet.session.bytes_in", info.In),
+		attribute.Int64("trivet.session.bytes_out", info.Out),
+		attribute.Int64("trivet.session.connections", info.Connections),
+	)
 }

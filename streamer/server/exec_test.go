@@ -180,7 +180,7 @@ func TestListing(t *testing.T) {
 	_ = dialWebSocket(t, f.execURL(t, false, "hang"))
 	within(t, "session", f.begun)
 	list := f.sessions.List()
-	if len(list) != 1 || list[0].Kind != session.Exec || list[0].Target != "c0" || list[0].Protocol != "websocket" || time.Since(list[0].Started) > time.Minute {
+	if len(list) != 1 || list[0].Kind != session.Exec || list[0].Target() != "c0" || list[0].Protocol != "websocket" || time.Since(list[0].Started) > time.Minute {
 		t.Errorf("list is %v", list)
 	}
 }

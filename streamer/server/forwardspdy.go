@@ -161,7 +161,7 @@ func (f *spdyForward) serve(p *pair) {
 		}
 	}
 	err := f.server.handlers.Forward.Forward(ctx, f.request, p.port, forward.Stream{
-		ReadWriteCloser: p.data, HalfClose: true, Abort: func() { _ = p.data.Reset() },
+		ReadWriteCloser: f.client.session.Connection(p.data), HalfClose: true, Abort: func() { _ = p.data.Reset() },
 	})
 	if err != nil && ctx.Err() == nil {
 		f.server.log.DebugContext(ctx, "forwarded connection failed", telemetry.PodID, f.request.GetPodId(), "port", p.port, "error", err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"k8s.io/streaming/pkg/httpstream"
 )
 
 const (
@@ -27,8 +28,9 @@ const (
 // hijacker lets the library take over the connection, and keeps hold of it.
 type hijacker struct {
 	http.ResponseWriter
-	lost func() // called when the client has gone
-	spdy bool   // what is written are SPDY frames
+	lost   func()            // called when the client has gone
+	spdy   bool              // what is written are SPDY frames
+	agreed func(name string) // called with the subprotocol
 
 	mu      sync.Mutex
 	conn    *watched
@@ -46,8 +48,9 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, fmt.Errorf("take over connection: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &watched{Conn: conn, writer: conn, lost: h.lost, cancel: cancel}
+	w := &watched{Conn: conn, writer: &answer{Writer: conn, agreed: h.agreed}, lost: h.lost, cancel: cancel}
 	if h.spdy {
+		h.agreed(h.Header().Get(httpstream.HeaderProtocolVersion)) // has been sent
 		w.writer = &gatherer{conn: conn}
 	}
 	if n := buffered.Reader.Buffered(); n > 0 {

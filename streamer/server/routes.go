@@ -42,17 +42,17 @@ func (s *Server) routes() http.Handler {
 
 func (s *Server) openExec(w http.ResponseWriter, r *http.Request, ticket session.Ticket) {
 	request, _ := ticket.Request.(*streamerv1.PrepareExecRequest)
-	s.open(w, r, ticket, containerSubject(request.GetContainer()), func(c *client) { s.serveExec(c, request) })
+	s.open(w, r, ticket, session.Info{Subject: request.GetContainer(), Command: session.Program(request.GetCmd())}, func(c *client) { s.serveExec(c, request) })
 }
 
 func (s *Server) openAttach(w http.ResponseWriter, r *http.Request, ticket session.Ticket) {
 	request, _ := ticket.Request.(*streamerv1.PrepareAttachRequest)
-	s.open(w, r, ticket, containerSubject(request.GetContainer()), func(c *client) { s.serveAttach(c, request) })
+	s.open(w, r, ticket, session.Info{Subject: request.GetContainer()}, func(c *client) { s.serveAttach(c, request) })
 }
 
 func (s *Server) openForward(w http.ResponseWriter, r *http.Request, ticket session.Ticket) {
 	request, _ := ticket.Request.(*streamerv1.PreparePortForwardRequest)
-	s.open(w, r, ticket, podSubject(request), func(c *client) { s.serveForward(c, request) })
+	s.open(w, r, ticket, session.Info{Subject: session.PodOf(request)}, func(c *client) { s.serveForward(c, request) })
 }
 
 // protocol names how a client talks.

@@ -40,13 +40,13 @@ func (e execution) ExecInContainer(ctx context.Context, _, _, container string, 
 	streams := exec.Streams{TTY: tty, Resize: resize}
 	// A nil of the library's interfaces stays a nil.
 	if e.request.GetStdin() && in != nil {
-		streams.Stdin = in
+		streams.Stdin = e.client.session.Reader(in)
 	}
 	if e.request.GetStdout() && out != nil {
-		streams.Stdout = out
+		streams.Stdout = e.client.session.Writer(out)
 	}
 	if e.request.GetStderr() && errOut != nil {
-		streams.Stderr = errOut
+		streams.Stderr = e.client.session.Writer(errOut)
 	}
 	code, err := e.exec.Stream(ctx, e.request, streams)
 	if err != nil {
@@ -76,13 +76,13 @@ type attachment struct {
 func (a attachment) AttachContainer(ctx context.Context, _, _, _ string, in io.Reader, out, errOut io.WriteCloser, _ bool, resize <-chan remotecommand.TerminalSize) error {
 	streams := attach.Streams{Resize: resize, Background: a.client.background}
 	if a.request.GetStdin() && in != nil {
-		streams.Stdin = in
+		streams.Stdin = a.client.session.Reader(in)
 	}
 	if a.request.GetStdout() && out != nil {
-		streams.Stdout = out
+		streams.Stdout = a.client.session.Writer(out)
 	}
 	if a.request.GetStderr() && errOut != nil {
-		streams.Stderr = errOut
+		streams.Stderr = a.client.session.Writer(errOut)
 	}
 	err := a.attach.Attach(ctx, a.request, streams)
 	if ctx.Err() != nil {
@@ -130,7 +130,7 @@ func (f connection) PortForward(_ context.Context, _, _ string, port int32, stre
 	}
 	defer f.client.work.Done()
 	// The protocol has no half-close.
-	to := forward.Stream{ReadWriteCloser: stream, Abort: func() { _ = stream.Close() }}
+	to := forward.Stream{ReadWriteCloser: f.client.session.Connection(stream), Abort: func() { _ = stream.Close() }}
 	err := f.forward.Forward(f.client.ctx, f.request, port, to)
 	if errors.Is(err, errGone) {
 		return nil

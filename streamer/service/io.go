@@ -9,11 +9,12 @@ import (
 
 	"github.com/trivet-cri/trivet/internal/ident"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/streamer/session"
 )
 
 // OpenIO implements the RPC.
 func (s *Service) OpenIO(ctx context.Context, r *streamerv1.OpenIORequest) (*streamerv1.OpenIOResponse, error) {
-	mark(ctx, r.GetContainer())
+	session.Mark(ctx, r.GetContainer())
 	if err := ident.Check("container.id", r.GetContainer().GetId()); err != nil {
 		return nil, err
 	}

@@ -8,14 +8,13 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/trivet-cri/trivet/internal/ident"
-	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/session"
 )
 
 // PrepareExec implements the RPC.
 func (s *Service) PrepareExec(ctx context.Context, r *streamerv1.PrepareExecRequest) (*streamerv1.PrepareExecResponse, error) {
-	mark(ctx, r.GetContainer())
+	session.Mark(ctx, r.GetContainer())
 	if err := checkCommand(r.GetContainer(), r.GetCmd()); err != nil {
 		return nil, err
 	}
@@ -31,7 +30,7 @@ func (s *Service) PrepareExec(ctx context.Context, r *streamerv1.PrepareExecRequ
 
 // PrepareAttach implements the RPC.
 func (s *Service) PrepareAttach(ctx context.Context, r *streamerv1.PrepareAttachRequest) (*streamerv1.PrepareAttachResponse, error) {
-	mark(ctx, r.GetContainer())
+	session.Mark(ctx, r.GetContainer())
 	id := r.GetContainer().GetId()
 	if err := ident.Check("container.id", id); err != nil {
 		return nil, err
@@ -55,7 +54,7 @@ func (s *Service) PrepareAttach(ctx context.Context, r *streamerv1.PrepareAttach
 
 // PreparePortForward implements the RPC.
 func (s *Service) PreparePortForward(ctx context.Context, r *streamerv1.PreparePortForwardRequest) (*streamerv1.PreparePortForwardResponse, error) {
-	telemetry.Pod(ctx, r.GetPodId(), r.GetPodNamespace(), r.GetPodName(), r.GetPodUid())
+	session.Mark(ctx, session.PodOf(r))
 	if err := ident.Check("pod_id", r.GetPodId()); err != nil {
 		return nil, err
 	}
@@ -74,7 +73,10 @@ func (s *Service) ListSessions(context.Context, *streamerv1.ListSessionsRequest)
 	reply := &streamerv1.ListSessionsResponse{Pumps: int32(s.pumps.Count())}
 	for _, open := range s.sessions.List() {
 		reply.Sessions = append(reply.Sessions, &streamerv1.Session{
-			Kind: string(open.Kind), Target: open.Target, Protocol: open.Protocol, StartedAt: timestamppb.New(open.Started),
+			Kind: string(open.Kind), Target: open.Target(), StartedAt: timestamppb.New(open.Started),
+			Protocol: open.Protocol, Subprotocol: open.Subprotocol, Client: open.Client,
+			Subject: open.Subject, Command: open.Command,
+			BytesIn: open.In, BytesOut: open.Out, Connections: open.Connections,
 		})
 	}
 	return reply, nil
@@ -106,10 +108,4 @@ func checkCommand(c *streamerv1.Container, cmd []string) error {
 		return fmt.Errorf("cmd is empty: %w", errdefs.ErrInvalidArgument)
 	}
 	return nil
-}
-
-// mark puts a container on the call's span.
-func mark(ctx context.Context, c *streamerv1.Container) {
-	telemetry.Container(ctx, c.GetId(), c.GetName())
-	telemetry.Pod(ctx, c.GetPodId(), c.GetPodNamespace(), c.GetPodName(), c.GetPodUid())
 }

@@ -67,14 +67,23 @@ func New(pumps Pumps, commands Commands, ports Ports, urls URLs, sessions *sessi
 
 // ExecSync implements the RPC.
 func (s *Service) ExecSync(ctx context.Context, r *streamerv1.ExecSyncRequest) (*streamerv1.ExecSyncResponse, error) {
-	mark(ctx, r.GetContainer())
+	session.Mark(ctx, r.GetContainer())
 	if err := checkCommand(r.GetContainer(), r.GetCmd()); err != nil {
 		return nil, err
 	}
 	if r.GetTimeout().AsDuration() < 0 {
 		return nil, fmt.Errorf("timeout %v is negative: %w", r.GetTimeout().AsDuration(), errdefs.ErrInvalidArgument)
 	}
-	return s.commands.Sync(ctx, r)
+	ctx, running, err := s.sessions.Begin(ctx, session.Info{
+		Kind: session.ExecSync, Subject: r.GetContainer(), Command: session.Program(r.GetCmd()),
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer running.End()
+	response, err := s.commands.Sync(ctx, r)
+	running.Sent(len(response.GetStdout()) + len(response.GetStderr()))
+	return response, err
 }
 
 func checkLogPath(path string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -23,7 +24,9 @@ type fake struct {
 	err   error
 	drain time.Duration
 	kept  []string
-	infos map[string]pump.Info
+	// during is called while an ExecSync runs.
+	during func()
+	infos  map[string]pump.Info
 }
 
 func (f *fake) Open(context.Context, *streamerv1.OpenIORequest) (*streamerv1.OpenIOResponse, error) {
@@ -45,6 +48,9 @@ func (f *fake) Info(id string) (pump.Info, bool) { info, ok := f.infos[id]; retu
 func (f *fake) Count() int                       { return len(f.infos) }
 
 func (f *fake) Sync(context.Context, *streamerv1.ExecSyncRequest) (*streamerv1.ExecSyncResponse, error) {
+	if f.during != nil {
+		f.during()
+	}
 	return &streamerv1.ExecSyncResponse{ExitCode: 3}, f.err
 }
 
@@ -170,17 +176,46 @@ func TestIO(t *testing.T) {
 func TestListSessions(t *testing.T) {
 	t.Parallel()
 	s, _, sessions := newService()
-	_, opened, err := sessions.Begin(t.Context(), session.Attach, "aa", "websocket")
+	_, opened, err := sessions.Begin(t.Context(), session.Info{
+		Kind: session.Attach, Subject: &streamerv1.Container{Id: "aa", PodName: "web"}, Client: "10.0.0.1:5",
+		Protocol: "websocket", Subprotocol: "v5.channel.k8s.io",
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer opened.End()
+	if _, err := io.WriteString(opened.Writer(io.Discard), "four"); err != nil {
+		t.Fatal(err)
+	}
 	reply, err := s.ListSessions(t.Context(), &streamerv1.ListSessionsRequest{})
 	if err != nil || len(reply.GetSessions()) != 1 || reply.GetPumps() != 2 {
 		t.Fatalf("reply %v, error %v", reply, err)
 	}
 	got := reply.GetSessions()[0]
+	if got.GetBytesOut() != 4 || got.GetBytesIn() != 0 {
+		t.Errorf("session is %v", got)
+	}
+	if got.GetSubject().GetPodName() != "web" || got.GetClient() != "10.0.0.1:5" || got.GetSubprotocol() != "v5.channel.k8s.io" {
+		t.Errorf("session is %v", got)
+	}
 	if got.GetKind() != "attach" || got.GetTarget() != "aa" || got.GetProtocol() != "websocket" || time.Since(got.GetStartedAt().AsTime()) > time.Minute {
 		t.Errorf("session is %v", got)
+	}
+}
+
+// TestExecSyncIsListed: it counts as a session as long as it runs.
+func TestExecSyncIsListed(t *testing.T) {
+	t.Parallel()
+	s, f, sessions := newService()
+	var seen []session.Info
+	f.during = func() { seen = sessions.List() }
+	if _, err := s.ExecSync(t.Context(), &streamerv1.ExecSyncRequest{Container: container("aa"), Cmd: []string{"probe", "secret"}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != 1 || seen[0].Kind != session.ExecSync || seen[0].Target() != "aa" || seen[0].Command != "probe" {
+		t.Errorf("sessions were %+v", seen)
+	}
+	if left := sessions.List(); len(left) != 0 {
+		t.Errorf("left are %+v", left)
 	}
 }

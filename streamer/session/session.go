@@ -1,5 +1,6 @@
 // Package session keeps account of exec, attach and port-forward sessions:
-// the tokens with which clients may open one, and those that are open.
+// the tokens with which clients may open one, those that are open, and what
+// they have moved. An ExecSync counts as a session, too.
 //
 // Invariant: a token opens at most one session, within its validity; a
 // session that has begun is listed, and Drain sees it, until its End.
@@ -11,6 +12,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -24,6 +26,7 @@ const (
 	Exec        Kind = "exec"
 	Attach      Kind = "attach"
 	PortForward Kind = "portforward"
+	ExecSync    Kind = "execsync" // a call, not a client's connection
 )
 
 // ErrStopping is the cause with which Drain ends sessions.
@@ -32,20 +35,31 @@ var ErrStopping = errors.New("the streamer is stopping")
 // lastWait is how long Drain waits for sessions that it has canceled.
 const lastWait = 5 * time.Second
 
-// Info describes an open session.
-type Info struct {
-	Kind     Kind
-	Target   string // container id, or pod id of a port-forward
-	Protocol string // spdy or websocket
-	Started  time.Time
-}
-
-// Session is an open one.
+// Session is one that has begun. It is safe for concurrent use.
 type Session struct {
-	Info
+	begun  Info // as it was then
 	set    *Set
 	cancel context.CancelCauseFunc
+
+	in, out, connections atomic.Int64
+	subprotocol          atomic.Pointer[string]
 }
+
+// Info is the session as it is now.
+func (s *Session) Info() Info {
+	info := s.begun
+	if agreed := s.subprotocol.Load(); agreed != nil {
+		info.Subprotocol = *agreed
+	}
+	info.Traffic = Traffic{In: s.in.Load(), Out: s.out.Load(), Connections: s.connections.Load()}
+	return info
+}
+
+// Agreed notes the subprotocol.
+func (s *Session) Agreed(subprotocol string) { s.subprotocol.Store(&subprotocol) }
+
+// Sent counts n bytes for the client that no Writer has seen.
+func (s *Session) Sent(n int) { s.out.Add(int64(n)) }
 
 // End takes the session off the list and ends its context.
 func (s *Session) End() {
@@ -65,16 +79,17 @@ type Set struct {
 	empty    chan struct{} // closed when a draining set is empty
 }
 
-// Begin opens a session and returns its context, which Drain ends. The
-// caller must call End. Error: ErrUnavailable (draining).
-func (s *Set) Begin(ctx context.Context, kind Kind, target, protocol string) (context.Context, *Session, error) {
+// Begin opens a session that info describes and returns its context, which
+// Drain ends. The caller must call End. Error: ErrUnavailable (draining).
+func (s *Set) Begin(ctx context.Context, info Info) (context.Context, *Session, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
 		return nil, nil, fmt.Errorf("%w: %w", ErrStopping, errdefs.ErrUnavailable)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	opened := &Session{Info: Info{kind, target, protocol, time.Now()}, set: s, cancel: cancel}
+	info.Started = time.Now()
+	opened := &Session{begun: info, set: s, cancel: cancel}
 	if s.open == nil {
 		s.open = make(map[*Session]struct{})
 	}
@@ -98,7 +113,7 @@ func (s *Set) List() []Info {
 	defer s.mu.Unlock()
 	list := make([]Info, 0, len(s.open))
 	for opened := range s.open {
-		list = append(list, opened.Info)
+		list = append(list, opened.Info())
 	}
 	slices.SortFunc(list, func(a, b Info) int { return a.Started.Compare(b.Started) })
 	return list

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,14 +12,19 @@ import (
 	"github.com/containerd/errdefs"
 	"go.uber.org/goleak"
 
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/session"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
+func about(target string) session.Info {
+	return session.Info{Kind: session.Exec, Subject: &streamerv1.Container{Id: target}, Protocol: "spdy"}
+}
+
 func begin(t *testing.T, s *session.Set, target string) (context.Context, *session.Session) {
 	t.Helper()
-	ctx, opened, err := s.Begin(t.Context(), session.Exec, target, "spdy")
+	ctx, opened, err := s.Begin(t.Context(), about(target))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -27,7 +33,7 @@ func begin(t *testing.T, s *session.Set, target string) (context.Context, *sessi
 
 func targets(s *session.Set) (list []string) {
 	for _, info := range s.List() {
-		list = append(list, info.Target)
+		list = append(list, info.Target())
 	}
 	return list
 }
@@ -51,6 +57,29 @@ func TestListIsOldestFirst(t *testing.T) {
 	})
 }
 
+func TestProgramHidesArguments(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 127)
+	for want, cmd := range map[string][]string{
+		"":         nil,
+		"mysql":    {"mysql", "-psecret"},
+		long:       {long + "ö"},
+		long + "x": {long + "xy", "z"},
+	} {
+		if got := session.Program(cmd); got != want {
+			t.Errorf("of %q is %q", cmd, got)
+		}
+	}
+}
+
+func TestTargetOfAPod(t *testing.T) {
+	t.Parallel()
+	info := session.Info{Subject: session.PodOf(&streamerv1.PreparePortForwardRequest{PodId: "p0", PodName: "web"})}
+	if info.Target() != "p0" || info.Subject.GetPodName() != "web" {
+		t.Errorf("target %q of %v", info.Target(), info.Subject)
+	}
+}
+
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -63,7 +92,7 @@ func TestDrain(t *testing.T) {
 		done := make(chan int)
 		go func() { done <- s.Drain(draining) }()
 		time.Sleep(time.Second)
-		if _, _, err := s.Begin(t.Context(), session.Exec, "new", "spdy"); !errdefs.IsUnavailable(err) {
+		if _, _, err := s.Begin(t.Context(), about("new")); !errdefs.IsUnavailable(err) {
 			t.Errorf("a new session: %v", err)
 		}
 		first.End()

@@ -1034,17 +1034,32 @@ func (*ListSessionsRequest) Descriptor() ([]byte, []int) {
 	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{15}
 }
 
-// Session is one open exec, attach or port-forward.
+// Session is one open exec, attach or port-forward, or an ExecSync under way.
 type Session struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// kind is "exec", "attach" or "portforward".
+	// kind is "exec", "attach", "portforward" or "execsync".
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
 	// target is the container id, or the pod id for port-forward.
 	Target string `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
-	// protocol is "spdy" or "websocket".
+	// protocol is "spdy" or "websocket"; empty for execsync.
 	Protocol string `protobuf:"bytes,3,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	// started_at is when the client connected.
-	StartedAt     *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	StartedAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=started_at,json=startedAt,proto3" json:"started_at,omitempty"`
+	// subprotocol is what client and streamer have agreed on, if anything.
+	Subprotocol string `protobuf:"bytes,5,opt,name=subprotocol,proto3" json:"subprotocol,omitempty"`
+	// client is its address; empty for execsync.
+	Client string `protobuf:"bytes,6,opt,name=client,proto3" json:"client,omitempty"`
+	// subject is the container, or, without an id and a name, the pod.
+	Subject *Container `protobuf:"bytes,7,opt,name=subject,proto3" json:"subject,omitempty"`
+	// command is the program that an exec runs, without its arguments.
+	Command string `protobuf:"bytes,8,opt,name=command,proto3" json:"command,omitempty"`
+	// bytes_in went from the client to the container.
+	BytesIn int64 `protobuf:"varint,9,opt,name=bytes_in,json=bytesIn,proto3" json:"bytes_in,omitempty"`
+	// bytes_out went from the container to the client; for execsync the output
+	// counts when it has ended.
+	BytesOut int64 `protobuf:"varint,10,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
+	// connections is the number that a port-forward has begun.
+	Connections   int64 `protobuf:"varint,11,opt,name=connections,proto3" json:"connections,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1105,6 +1120,55 @@ func (x *Session) GetStartedAt() *timestamppb.Timestamp {
 		return x.StartedAt
 	}
 	return nil
+}
+
+func (x *Session) GetSubprotocol() string {
+	if x != nil {
+		return x.Subprotocol
+	}
+	return ""
+}
+
+func (x *Session) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *Session) GetSubject() *Container {
+	if x != nil {
+		return x.Subject
+	}
+	return nil
+}
+
+func (x *Session) GetCommand() string {
+	if x != nil {
+		return x.Command
+	}
+	return ""
+}
+
+func (x *Session) GetBytesIn() int64 {
+	if x != nil {
+		return x.BytesIn
+	}
+	return 0
+}
+
+func (x *Session) GetBytesOut() int64 {
+	if x != nil {
+		return x.BytesOut
+	}
+	return 0
+}
+
+func (x *Session) GetConnections() int64 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
 }
 
 // ListSessionsResponse lists what is open.
@@ -1332,13 +1396,21 @@ const file_streamer_v1_streamer_proto_rawDesc = "" +
 	"\apod_uid\x18\x06 \x01(\tR\x06podUid\".\n" +
 	"\x1aPreparePortForwardResponse\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\"\x15\n" +
-	"\x13ListSessionsRequest\"\x8c\x01\n" +
+	"\x13ListSessionsRequest\"\xf3\x02\n" +
 	"\aSession\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x1a\n" +
 	"\bprotocol\x18\x03 \x01(\tR\bprotocol\x129\n" +
 	"\n" +
-	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\"e\n" +
+	"started_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12 \n" +
+	"\vsubprotocol\x18\x05 \x01(\tR\vsubprotocol\x12\x16\n" +
+	"\x06client\x18\x06 \x01(\tR\x06client\x127\n" +
+	"\asubject\x18\a \x01(\v2\x1d.trivet.streamer.v1.ContainerR\asubject\x12\x18\n" +
+	"\acommand\x18\b \x01(\tR\acommand\x12\x19\n" +
+	"\bbytes_in\x18\t \x01(\x03R\abytesIn\x12\x1b\n" +
+	"\tbytes_out\x18\n" +
+	" \x01(\x03R\bbytesOut\x12 \n" +
+	"\vconnections\x18\v \x01(\x03R\vconnections\"e\n" +
 	"\x14ListSessionsResponse\x127\n" +
 	"\bsessions\x18\x01 \x03(\v2\x1b.trivet.streamer.v1.SessionR\bsessions\x12\x14\n" +
 	"\x05pumps\x18\x02 \x01(\x05R\x05pumps\"d\n" +
@@ -1403,31 +1475,32 @@ var file_streamer_v1_streamer_proto_depIdxs = []int32{
 	0,  // 4: trivet.streamer.v1.PrepareExecRequest.container:type_name -> trivet.streamer.v1.Container
 	0,  // 5: trivet.streamer.v1.PrepareAttachRequest.container:type_name -> trivet.streamer.v1.Container
 	21, // 6: trivet.streamer.v1.Session.started_at:type_name -> google.protobuf.Timestamp
-	16, // 7: trivet.streamer.v1.ListSessionsResponse.sessions:type_name -> trivet.streamer.v1.Session
-	21, // 8: trivet.streamer.v1.SweepRequest.as_of:type_name -> google.protobuf.Timestamp
-	1,  // 9: trivet.streamer.v1.Streamer.OpenIO:input_type -> trivet.streamer.v1.OpenIORequest
-	3,  // 10: trivet.streamer.v1.Streamer.CloseIO:input_type -> trivet.streamer.v1.CloseIORequest
-	5,  // 11: trivet.streamer.v1.Streamer.ReopenLog:input_type -> trivet.streamer.v1.ReopenLogRequest
-	7,  // 12: trivet.streamer.v1.Streamer.ExecSync:input_type -> trivet.streamer.v1.ExecSyncRequest
-	9,  // 13: trivet.streamer.v1.Streamer.PrepareExec:input_type -> trivet.streamer.v1.PrepareExecRequest
-	11, // 14: trivet.streamer.v1.Streamer.PrepareAttach:input_type -> trivet.streamer.v1.PrepareAttachRequest
-	13, // 15: trivet.streamer.v1.Streamer.PreparePortForward:input_type -> trivet.streamer.v1.PreparePortForwardRequest
-	15, // 16: trivet.streamer.v1.Streamer.ListSessions:input_type -> trivet.streamer.v1.ListSessionsRequest
-	18, // 17: trivet.streamer.v1.Streamer.Sweep:input_type -> trivet.streamer.v1.SweepRequest
-	2,  // 18: trivet.streamer.v1.Streamer.OpenIO:output_type -> trivet.streamer.v1.OpenIOResponse
-	4,  // 19: trivet.streamer.v1.Streamer.CloseIO:output_type -> trivet.streamer.v1.CloseIOResponse
-	6,  // 20: trivet.streamer.v1.Streamer.ReopenLog:output_type -> trivet.streamer.v1.ReopenLogResponse
-	8,  // 21: trivet.streamer.v1.Streamer.ExecSync:output_type -> trivet.streamer.v1.ExecSyncResponse
-	10, // 22: trivet.streamer.v1.Streamer.PrepareExec:output_type -> trivet.streamer.v1.PrepareExecResponse
-	12, // 23: trivet.streamer.v1.Streamer.PrepareAttach:output_type -> trivet.streamer.v1.PrepareAttachResponse
-	14, // 24: trivet.streamer.v1.Streamer.PreparePortForward:output_type -> trivet.streamer.v1.PreparePortForwardResponse
-	17, // 25: trivet.streamer.v1.Streamer.ListSessions:output_type -> trivet.streamer.v1.ListSessionsResponse
-	19, // 26: trivet.streamer.v1.Streamer.Sweep:output_type -> trivet.streamer.v1.SweepResponse
-	18, // [18:27] is the sub-list for method output_type
-	9,  // [9:18] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	0,  // 7: trivet.streamer.v1.Session.subject:type_name -> trivet.streamer.v1.Container
+	16, // 8: trivet.streamer.v1.ListSessionsResponse.sessions:type_name -> trivet.streamer.v1.Session
+	21, // 9: trivet.streamer.v1.SweepRequest.as_of:type_name -> google.protobuf.Timestamp
+	1,  // 10: trivet.streamer.v1.Streamer.OpenIO:input_type -> trivet.streamer.v1.OpenIORequest
+	3,  // 11: trivet.streamer.v1.Streamer.CloseIO:input_type -> trivet.streamer.v1.CloseIORequest
+	5,  // 12: trivet.streamer.v1.Streamer.ReopenLog:input_type -> trivet.streamer.v1.ReopenLogRequest
+	7,  // 13: trivet.streamer.v1.Streamer.ExecSync:input_type -> trivet.streamer.v1.ExecSyncRequest
+	9,  // 14: trivet.streamer.v1.Streamer.PrepareExec:input_type -> trivet.streamer.v1.PrepareExecRequest
+	11, // 15: trivet.streamer.v1.Streamer.PrepareAttach:input_type -> trivet.streamer.v1.PrepareAttachRequest
+	13, // 16: trivet.streamer.v1.Streamer.PreparePortForward:input_type -> trivet.streamer.v1.PreparePortForwardRequest
+	15, // 17: trivet.streamer.v1.Streamer.ListSessions:input_type -> trivet.streamer.v1.ListSessionsRequest
+	18, // 18: trivet.streamer.v1.Streamer.Sweep:input_type -> trivet.streamer.v1.SweepRequest
+	2,  // 19: trivet.streamer.v1.Streamer.OpenIO:output_type -> trivet.streamer.v1.OpenIOResponse
+	4,  // 20: trivet.streamer.v1.Streamer.CloseIO:output_type -> trivet.streamer.v1.CloseIOResponse
+	6,  // 21: trivet.streamer.v1.Streamer.ReopenLog:output_type -> trivet.streamer.v1.ReopenLogResponse
+	8,  // 22: trivet.streamer.v1.Streamer.ExecSync:output_type -> trivet.streamer.v1.ExecSyncResponse
+	10, // 23: trivet.streamer.v1.Streamer.PrepareExec:output_type -> trivet.streamer.v1.PrepareExecResponse
+	12, // 24: trivet.streamer.v1.Streamer.PrepareAttach:output_type -> trivet.streamer.v1.PrepareAttachResponse
+	14, // 25: trivet.streamer.v1.Streamer.PreparePortForward:output_type -> trivet.streamer.v1.PreparePortForwardResponse
+	17, // 26: trivet.streamer.v1.Streamer.ListSessions:output_type -> trivet.streamer.v1.ListSessionsResponse
+	19, // 27: trivet.streamer.v1.Streamer.Sweep:output_type -> trivet.streamer.v1.SweepResponse
+	19, // [19:28] is the sub-list for method output_type
+	10, // [10:19] is the sub-list for method input_type
+	10, // [10:10] is the sub-list for extension type_name
+	10, // [10:10] is the sub-list for extension extendee
+	0,  // [0:10] is the sub-list for field type_name
 }
 
 func init() { file_streamer_v1_streamer_proto_init() }

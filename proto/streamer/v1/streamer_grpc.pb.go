@@ -70,7 +70,8 @@ type StreamerClient interface {
 	// ports in the pod's network namespace. Errors: InvalidArgument.
 	PreparePortForward(ctx context.Context, in *PreparePortForwardRequest, opts ...grpc.CallOption) (*PreparePortForwardResponse, error)
 	// ListSessions returns the exec, attach and port-forward sessions that are
-	// open, and the number of log pumps. Read-only.
+	// open, the ExecSyncs under way, and the number of log pumps. Read-only;
+	// `trivet status --sessions` calls it.
 	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
 	// Sweep tells which containers exist; FIFOs and state of every other are
 	// removed, and their pumps end. The runtime calls it after it has
@@ -213,7 +214,8 @@ type StreamerServer interface {
 	// ports in the pod's network namespace. Errors: InvalidArgument.
 	PreparePortForward(context.Context, *PreparePortForwardRequest) (*PreparePortForwardResponse, error)
 	// ListSessions returns the exec, attach and port-forward sessions that are
-	// open, and the number of log pumps. Read-only.
+	// open, the ExecSyncs under way, and the number of log pumps. Read-only;
+	// `trivet status --sessions` calls it.
 	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
 	// Sweep tells which containers exist; FIFOs and state of every other are
 	// removed, and their pumps end. The runtime calls it after it has
