@@ -163,7 +163,7 @@ func (n *nouns) newPods(env member.Env, o *others, shared shared) *pod.Service {
 	cfg := env.Config
 	pauses := pause.New(pause.Deps{
 		Config: cfg.Runtime, Image: cfg.Image, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
-		Containerd: o.containerd, Images: n.images, KillShim: shim.Kill,
+		Containerd: o.containerd, Images: n.images, KillShim: shim.Kill, PinShim: shim.Pins{Config: cfg.Runtime, Log: env.Log}.Keep,
 	})
 	sandboxes := sandbox.New(sandbox.Deps{
 		Config: cfg.Runtime, PauseImage: cfg.Image.PauseImage, Systemd: cfg.SystemdCgroup(), Host: o.machine.Host,
@@ -187,7 +187,8 @@ func (n *nouns) newContainers(env member.Env, o *others, shared shared) (*contai
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
 		CheckpointDir: filepath.Join(cfg.Root, "checkpoints"), JournalDir: filepath.Join(cfg.Root, "checkpoints", "journal"),
 		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, Classes: shared.classes, Labels: shared.labels,
-		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd, KillShim: shim.Kill,
+		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd,
+		KillShim: shim.Kill, PinShim: shim.Pins{Config: cfg.Runtime, Log: env.Log}.Keep,
 		Streams: o.streamer, Images: n.images, ImageVolumes: imageVolumes, Pods: n.pods, Handlers: n.handlers,
 		CRIU: checkpoint.NewCRIU(cfg.Runtime.EnableCRIU), Freezer: o.containerd, Dumper: o.containerd,
 		Restorer: o.containerd, Puller: n.images,

@@ -155,8 +155,8 @@ func empty(v reflect.Value) {
 // above it, and no field that the file does not show.
 func TestEveryKeyIsWrittenWithItsComment(t *testing.T) {
 	t.Parallel()
-	written := write(t, config.Default())
-	lines := strings.Split(written, "\n")
+	written, example, _ := strings.Cut(write(t, config.Default()), "\n# [runtime.workloads]\n")
+	lines := strings.Split(written+strings.ReplaceAll(example, "\n# ", "\n"), "\n")
 	keys := 0
 	eachField(reflect.TypeFor[config.Config](), func(field reflect.StructField) {
 		key, comment := field.Tag.Get("toml"), field.Tag.Get("comment")

@@ -15,6 +15,7 @@ type Handler struct {
 	PrivilegedAllDevicesAllowed  bool     `toml:"privileged_without_host_devices_all_devices_allowed" comment:"With privileged_without_host_devices: still let them use any device that they make."`
 	CgroupWritable               bool     `toml:"cgroup_writable" comment:"Mount cgroups writable in containers that are not privileged (cgroup v2 only)."`
 	BaseRuntimeSpec              string   `toml:"base_runtime_spec" comment:"JSON file with the OCI spec that this handler's specs start from. Empty: built in."`
+	ContainerMinMemory           Size     `toml:"container_min_memory" comment:"Least limit of memory that a container may ask for, for example 12MiB. Empty: 500KiB, in which the smallest OCI runtime starts."`
 	CNIConfDir                   string   `toml:"cni_conf_dir" comment:"CNI configuration directory of this handler. Empty: cni.conf_dir."`
 	CNIMaxConfNum                int      `toml:"cni_max_conf_num" comment:"Networks to use from cni_conf_dir, 0 for all."`
 	AllowedAnnotations           []string `toml:"allowed_annotations" comment:"Annotations that may change a pod of this handler, for example devices.crio.io: names, globs, or prefixes that end in a dot. CRI-O's old spellings count as the new ones."`
@@ -68,6 +69,9 @@ type Runtime struct {
 	DefaultEnv               []string           `toml:"default_env" comment:"Environment of all containers, as NAME=VALUE; that of image and pod wins."`
 	DefaultUlimits           []string           `toml:"default_ulimits" comment:"Limits of all containers, as name=soft:hard, for example nofile=1024:4096; -1 is unlimited. A limit of the same name in a handler's base_runtime_spec wins."`
 	DefaultCapabilities      []string           `toml:"default_capabilities" comment:"Capabilities of containers before their pod adds and drops, for example CHOWN. Empty: the usual fourteen. Those of a handler's base_runtime_spec win."`
+	InfraCtrCPUSet           string             `toml:"infra_ctr_cpuset" comment:"Processors of pause containers and runc's shims, for example 0-1. Empty: all."`
+	MinInjectedGoMaxProcs    int                `toml:"min_injected_gomaxprocs" comment:"Least GOMAXPROCS that containers of burstable and best-effort pods without a limit of processor time get; twice their request if that is more. 0: none is set."`
+	Workloads                Workloads          `toml:"workloads" comment:"Kinds of pods whose processor time is not the client's to say, by name."`
 	Timezone                 string             `toml:"timezone" comment:"Zone of /usr/share/zoneinfo for /etc/localtime in containers, or Local for the host's. Empty: as the image has it."`
 	AllowedDevices           []string           `toml:"allowed_devices" comment:"Devices that pods may ask for by the annotation devices.crio.io, as PATH[:TARGET][:ACCESS] with commas between, where the handler's allowed_annotations has it."`
 	AdditionalDevices        []string           `toml:"additional_devices" comment:"Devices that all containers get, as PATH[:TARGET][:ACCESS], for example /dev/fuse:/dev/fuse:rw; the target is below /dev."`

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/trivet-cri/trivet/internal/cpuset"
 )
 
 // problem is one mistake in a decoded configuration.
@@ -55,6 +57,12 @@ func (c *checker) positive(key string, d Duration) {
 func (c *checker) notNegative(key string, n int) {
 	if n < 0 {
 		c.add(key, "%d is negative", n)
+	}
+}
+
+func (c *checker) cpuset(key, list string) {
+	if _, err := cpuset.Parse(list); err != nil {
+		c.add(key, "%q %v", list, err)
 	}
 }
 

@@ -42,6 +42,9 @@ func (r *Runtime) validate(check *checker) {
 	if strings.HasPrefix(r.Timezone, "/") || strings.ContainsRune(r.Timezone, 0) || slices.Contains(strings.Split(r.Timezone, "/"), "..") {
 		check.add("runtime.timezone", "%q is not the name of a time zone", r.Timezone)
 	}
+	check.cpuset("runtime.infra_ctr_cpuset", r.InfraCtrCPUSet)
+	check.notNegative("runtime.min_injected_gomaxprocs", r.MinInjectedGoMaxProcs)
+	r.Workloads.validate(check)
 	for _, name := range slices.Sorted(maps.Keys(r.Handlers)) {
 		h := r.Handlers[name]
 		h.validate(check, "runtime.runtimes."+name)
@@ -56,6 +59,7 @@ func (h *Handler) validate(check *checker, key string) {
 	check.absoluteIfSet(key+".base_runtime_spec", h.BaseRuntimeSpec)
 	check.absoluteIfSet(key+".cni_conf_dir", h.CNIConfDir)
 	check.notNegative(key+".cni_max_conf_num", h.CNIMaxConfNum)
+	check.notNegative(key+".container_min_memory", int(h.ContainerMinMemory))
 	check.oneOf(key+".sandboxer", h.Sandboxer, "", "podsandbox", "shim")
 	check.absoluteIfSet(key+".options.CriuImagePath", h.Options.CriuImagePath)
 	check.absoluteIfSet(key+".options.CriuWorkPath", h.Options.CriuWorkPath)

@@ -100,7 +100,10 @@ type Deps struct {
 	Snapshots Snapshots
 	Tasks     Tasks
 	// KillShim ends the shims of a container, and tells how many there were.
-	KillShim     func(id string) (int, error)
+	KillShim func(id string) (int, error)
+	// PinShim has the shim of a container that runs stay where the
+	// configuration wants it.
+	PinShim      func(ctx context.Context, id string, handler config.Handler, pod map[string]string)
 	Streams      Streams
 	Images       Images
 	ImageVolumes *imagevolume.Store

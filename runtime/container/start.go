@@ -49,6 +49,7 @@ func (s *Service) Start(ctx context.Context, c *Container, p *pod.Pod) error {
 		c.give()
 		// Without the turn: a slow plugin holds up nothing else.
 		if err == nil {
+			s.PinShim(ctx, c.ID, c.Handler, p.Config.GetAnnotations())
 			s.Hooks.ContainerStarted(ctx, c)
 		} else {
 			s.tellEnd(ctx, c)

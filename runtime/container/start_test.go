@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -28,6 +29,9 @@ func TestStart(t *testing.T) {
 	state := c.State()
 	if !ok || task.Created || state.Phase != running || state.PID != task.PID || state.StartedAt.Before(before) || !c.Running() {
 		t.Errorf("state %+v, task %+v", state, task)
+	}
+	if pinned := n.Tasks.Pinned(); !slices.Equal(pinned, []string{c.ID}) {
+		t.Errorf("shims are pinned of %q", pinned)
 	}
 	streams, _ := n.Streams.Get(c.ID)
 	if !streams.GetStdin() || !streams.GetStdinOnce() || !streams.GetTty() || streams.GetLogPath() != c.LogPath || streams.GetMaxLogLineSize() != 16<<10 || streams.GetContainer().GetId() != c.ID {

@@ -39,8 +39,12 @@ func (c *Container) Resources() *runtimeapi.LinuxContainerResources { return c.l
 func (s *Service) Update(ctx context.Context, c *Container, resources *runtimeapi.LinuxContainerResources, annotations map[string]string) error {
 	s.describe(ctx, c)
 	// Before plugins are asked about it.
-	if err := spec.CheckResources("linux.resources", resources); err != nil {
-		return fmt.Errorf("update container %s: %w", c.ID, err)
+	for _, err := range []error{
+		spec.CheckResources("linux.resources", resources), spec.CheckMinMemory("linux.resources", resources, c.Handler),
+	} {
+		if err != nil {
+			return fmt.Errorf("update container %s: %w", c.ID, err)
+		}
 	}
 	request := &runtimeapi.UpdateContainerResourcesRequest{ContainerId: c.ID, Linux: resources, Annotations: annotations}
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(request)

@@ -113,6 +113,9 @@ func TestUpdateRefused(t *testing.T) {
 	if len(n.updates(t, c)) != 0 {
 		t.Error("a refused update reached the task")
 	}
+	c.Handler.ContainerMinMemory = 6 * mib
+	refused(c, limits(5*mib, 0), errdefs.ErrInvalidArgument, "linux.resources.memory_limit_in_bytes 5242880 is below the handler's container_min_memory, 6MiB")
+	n.has(t, c, 8*mib, 512)
 	n.Tasks.Mute(true) // its end is not known yet
 	n.Tasks.Exit(c.ID, 0)
 	n.Tasks.Lose(c.ID)

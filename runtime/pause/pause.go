@@ -75,6 +75,9 @@ type Deps struct {
 	Images     Images
 	// KillShim ends the shims of a pause container, and tells how many there were.
 	KillShim func(id string) (int, error)
+	// PinShim has the shim of a pause container stay where the configuration
+	// wants it.
+	PinShim func(ctx context.Context, id string, handler config.Handler, pod map[string]string)
 }
 
 // Service runs pause containers. All methods may be called concurrently.
@@ -148,7 +151,11 @@ func (s *Service) start(ctx context.Context, p *pod.Pod) (int, error) {
 	if _, err := s.Containerd.CreateTask(ctx, p.ID, rootfs, engine.TaskIO{}, p.Handler.Path); err != nil {
 		return 0, err
 	}
-	return s.Containerd.StartTask(ctx, p.ID)
+	pid, err := s.Containerd.StartTask(ctx, p.ID)
+	if err == nil {
+		s.PinShim(ctx, p.ID, p.Handler, p.Config.GetAnnotations())
+	}
+	return pid, err
 }
 
 // ensure finds the image, or makes or pulls it.

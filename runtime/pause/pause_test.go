@@ -112,7 +112,7 @@ func newService(t *testing.T, w *world, edits ...func(*pause.Deps)) (*pause.Serv
 	t.Helper()
 	deps := pause.Deps{
 		Config: podtest.Config(), Image: config.Default().Image, Containerd: w, Images: w,
-		Host: spec.Host{Capabilities: []string{"CAP_CHOWN"}}, KillShim: w.Tasks.KillShim,
+		Host: spec.Host{Capabilities: []string{"CAP_CHOWN"}}, KillShim: w.Tasks.KillShim, PinShim: w.Tasks.PinShim,
 	}
 	for _, edit := range edits {
 		edit(&deps)
@@ -136,6 +136,9 @@ func TestStart(t *testing.T) {
 	task, ok := w.Find(p.ID)
 	if !ok || task.Created || p.State().PausePID != task.PID || task.IO != (engine.TaskIO{}) {
 		t.Errorf("task %+v, pod %+v", task, p.State())
+	}
+	if pinned := w.Pinned(); !slices.Equal(pinned, []string{p.ID}) {
+		t.Errorf("shims are pinned of %q", pinned)
 	}
 	one, _ := w.Containers.Get(p.ID)
 	if one.Record != nil || one.Labels["io.trivet.pod"] != p.ID || one.Snapshotter != "overlayfs" || one.SnapshotKey != p.ID {

@@ -39,6 +39,9 @@ func (s *Service) check(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, h
 	if err := spec.CheckResources("linux.resources", cfg.GetLinux().GetResources()); err != nil {
 		return config.Handler{}, err
 	}
+	if err := spec.CheckMinMemory("linux.resources", cfg.GetLinux().GetResources(), handler); err != nil {
+		return config.Handler{}, err
+	}
 	if request, _ := s.namespaceRequest("", cfg); !pinned(request) && len(request.Sysctls) > 0 {
 		keys := slices.Sorted(maps.Keys(request.Sysctls))
 		return config.Handler{}, invalid("linux.sysctls", strings.Join(keys, ", "), "would change the host: the pod has no namespace of its own")

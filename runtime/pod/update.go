@@ -31,6 +31,9 @@ func (s *Service) Update(ctx context.Context, p *Pod, r Resources) error {
 	if err := checkResources("resources", r.Resources); err != nil {
 		return err
 	}
+	if err := spec.CheckMinMemory("resources", r.Resources, p.Handler); err != nil {
+		return fmt.Errorf("update pod: %w", err)
+	}
 	request := &runtimeapi.UpdatePodSandboxResourcesRequest{PodSandboxId: p.ID, Overhead: r.Overhead, Resources: r.Resources}
 	text, err := proto.MarshalOptions{Deterministic: true}.Marshal(request)
 	if err != nil {

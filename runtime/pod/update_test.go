@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
 )
@@ -87,16 +88,50 @@ func TestUpdateDamaged(t *testing.T) {
 
 func TestRunBadResources(t *testing.T) {
 	t.Parallel()
-	pods := pod.New(podtest.New().Deps())
+	deps := podtest.New().Deps()
+	deps.Config = leastMemory(deps.Config)
+	pods := pod.New(deps)
 	defer pods.Close()
 	for field, cfg := range map[string]*runtimeapi.LinuxPodSandboxConfig{
 		"linux.overhead.cpu_shares -1":  {Overhead: shares(-1)},
 		"linux.resources.cpu_shares -1": {Resources: shares(-1)},
+		"linux.resources.memory_limit_in_bytes 1000000 is below the handler's container_min_memory, 1MiB": {Resources: memory(1_000_000)},
 	} {
 		sandbox := podtest.Sandbox("web")
 		sandbox.Linux = cfg
 		if _, err := pods.Run(t.Context(), sandbox, ""); !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), field) {
 			t.Errorf("got %v, want %s", err, field)
 		}
+	}
+}
+
+func memory(limit int64) *runtimeapi.LinuxContainerResources {
+	return &runtimeapi.LinuxContainerResources{MemoryLimitInBytes: limit}
+}
+
+// leastMemory is a configuration by which pods must have one MiB.
+func leastMemory(c config.Runtime) config.Runtime {
+	h := c.Handlers[c.DefaultHandler]
+	h.ContainerMinMemory = 1 << 20
+	c.Handlers = map[string]config.Handler{c.DefaultHandler: h}
+	return c
+}
+
+func TestUpdateToLittleMemory(t *testing.T) {
+	t.Parallel()
+	deps := podtest.New().Deps()
+	deps.Config = leastMemory(deps.Config)
+	pods := pod.New(deps)
+	defer pods.Close()
+	p, err := pods.Run(t.Context(), podtest.Sandbox("web"), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = pods.Update(t.Context(), p, pod.Resources{Resources: memory(1_000_000)})
+	if !errors.Is(err, errdefs.ErrInvalidArgument) || !strings.Contains(err.Error(), "resources.memory_limit_in_bytes 1000000 is below") {
+		t.Errorf("got %v", err)
+	}
+	if err := pods.Update(t.Context(), p, pod.Resources{Overhead: memory(1_000_000), Resources: memory(1 << 20)}); err != nil {
+		t.Error(err)
 	}
 }

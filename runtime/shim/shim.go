@@ -1,5 +1,6 @@
-// Package shim is the last resort against a shim that does not answer, be it a
-// container's, a pause container's or a sandbox's: it ends the shim's process.
+// Package shim works on the process of a shim, be it a container's, a pause
+// container's or a sandbox's: it says where it runs, and, as the last resort
+// against one that does not answer, ends it.
 //
 // containerd notices, and cleans up as after any shim that has died: it has the
 // OCI runtime delete what is left of the container, and tells of its end. A shim
@@ -24,6 +25,11 @@ import (
 // Kill ends the shims of a container or sandbox, and returns how many there
 // were. An id that is none is errdefs.ErrInvalidArgument.
 func Kill(id string) (int, error) {
+	return each(id, kill)
+}
+
+// each works on the processes of the shims of id, and counts them.
+func each(id string, work func(pid int, id string) error) (int, error) {
 	if err := ident.Check("id of a shim", id); err != nil {
 		return 0, err
 	}
@@ -31,7 +37,7 @@ func Kill(id string) (int, error) {
 	if err != nil {
 		return 0, fmt.Errorf("find shim of %s: %w", id, err)
 	}
-	killed := 0
+	done := 0
 	var failed []error
 	for _, path := range found {
 		line, err := os.ReadFile(path)
@@ -42,13 +48,13 @@ func Kill(id string) (int, error) {
 		if err != nil || pid <= 1 || pid == os.Getpid() {
 			continue
 		}
-		if err := kill(pid, id); err != nil {
+		if err := work(pid, id); err != nil {
 			failed = append(failed, err)
 			continue
 		}
-		killed++
+		done++
 	}
-	return killed, errors.Join(failed...)
+	return done, errors.Join(failed...)
 }
 
 // kill looks once more at the process that it holds: another may have its

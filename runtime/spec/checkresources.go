@@ -8,47 +8,30 @@ import (
 	"strings"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/internal/cpuset"
 )
 
-// What the kernel takes. Times are microseconds.
-const (
-	minCPUTime   = 1000
-	maxCPUPeriod = 1_000_000
-	minCPUShares = 2
-	maxCPUShares = 1 << 18
-	// maxCPUQuota keeps quotas below what the kernel can multiply.
-	maxCPUQuota = 1 << 44
-	// minMemory is what not even the smallest OCI runtime can start in.
-	minMemory = 500 << 10
-)
+// minMemory is what not even the smallest OCI runtime can start in.
+const minMemory = 500 << 10
 
 // CheckResources returns ErrInvalidArgument unless the values of r are ones
 // that some machine can set; zero and empty ones are not set. field is the
 // name of r for messages. It says nothing about this machine.
 func CheckResources(field string, r *runtimeapi.LinuxContainerResources) error {
-	period, quota, shares := r.GetCpuPeriod(), r.GetCpuQuota(), r.GetCpuShares()
-	adj := r.GetOomScoreAdj()
-	switch {
-	case period < 0:
-		return invalid(field+".cpu_period", period, "is negative")
-	case period != 0 && (period < minCPUTime || period > maxCPUPeriod):
-		return invalid(field+".cpu_period", period, "is not between %d and %d microseconds", minCPUTime, maxCPUPeriod)
-	case quota < -1:
-		return invalid(field+".cpu_quota", quota, "is negative, and not -1 for no limit")
-	case quota > 0 && (quota < minCPUTime || quota > maxCPUQuota):
-		return invalid(field+".cpu_quota", quota, "is not between %d and %d microseconds", minCPUTime, maxCPUQuota)
-	case shares < 0:
-		return invalid(field+".cpu_shares", shares, "is negative")
-	case shares != 0 && (shares < minCPUShares || shares > maxCPUShares):
-		return invalid(field+".cpu_shares", shares, "is not between %d and %d", minCPUShares, maxCPUShares)
-	case adj < -1000 || adj > 1000:
+	cpu := config.CPU{Period: r.GetCpuPeriod(), Quota: r.GetCpuQuota(), Shares: r.GetCpuShares()}
+	if wrong := cpu.Check(); wrong != nil {
+		return invalid(field+".cpu_"+wrong.Field, wrong.Value, "%s", wrong.Why)
+	}
+	if adj := r.GetOomScoreAdj(); adj < -1000 || adj > 1000 {
 		return invalid(field+".oom_score_adj", adj, "is not between -1000 and 1000")
 	}
 	if err := checkMemory(field, r); err != nil {
 		return err
 	}
 	for _, set := range []struct{ name, list string }{{".cpuset_cpus", r.GetCpusetCpus()}, {".cpuset_mems", r.GetCpusetMems()}} {
-		if _, err := parseSet(set.list); err != nil {
+		if _, err := cpuset.Parse(set.list); err != nil {
 			return invalid(field+set.name, set.list, "%v", err)
 		}
 	}
@@ -64,6 +47,15 @@ func checkMemory(field string, r *runtimeapi.LinuxContainerResources) error {
 		return invalid(field+".memory_limit_in_bytes", memory, "is below %d, in which no container starts", minMemory)
 	case swap < -1:
 		return invalid(field+".memory_swap_limit_in_bytes", swap, "is negative, and not -1 for no limit")
+	}
+	return nil
+}
+
+// CheckMinMemory returns ErrInvalidArgument if r, which field names, limits
+// memory to less than the handler lets containers have.
+func CheckMinMemory(field string, r *runtimeapi.LinuxContainerResources, handler config.Handler) error {
+	if limit := r.GetMemoryLimitInBytes(); limit > 0 && limit < int64(handler.ContainerMinMemory) {
+		return invalid(field+".memory_limit_in_bytes", limit, "is below the handler's container_min_memory, %s", handler.ContainerMinMemory)
 	}
 	return nil
 }

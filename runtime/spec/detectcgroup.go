@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/moby/sys/mountinfo"
+
+	"github.com/trivet-cri/trivet/internal/cpuset"
 )
 
 // cgroupRoot is where cgroups are mounted, below the root of a file system.
@@ -117,7 +119,7 @@ func exists(files fs.FS, name string) bool {
 func numbers(files fs.FS, name string) string {
 	text, err := fs.ReadFile(files, name)
 	list := strings.TrimSpace(string(text))
-	if _, malformed := parseSet(list); err != nil || malformed != nil {
+	if _, malformed := cpuset.Parse(list); err != nil || malformed != nil {
 		return "" // the kernel itself will refuse what it does not have
 	}
 	return list

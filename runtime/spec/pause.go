@@ -137,8 +137,10 @@ func setPauseSecurity(in *PauseInput, s *specs.Spec) error {
 }
 
 func setPauseResources(in *PauseInput, s *specs.Spec) error {
-	shares := uint64(pauseCPUShares)
-	s.Linux.Resources.CPU = &specs.LinuxCPU{Shares: &shares}
+	cpu := config.CPU{Shares: pauseCPUShares, Set: in.Runtime.InfraCtrCPUSet}
+	if err := limitCPU(s.Linux.Resources, "runtime.infra_ctr_cpuset", cpu, &in.Host); err != nil {
+		return err
+	}
 	s.Process.OOMScoreAdj = OOMScoreAdj(pauseOOMScoreAdj, &in.Runtime, &in.Host)
 	s.Linux.Sysctl = maps.Clone(in.Sysctls)
 	var err error

@@ -9,6 +9,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/internal/cpuset"
 )
 
 // setResources applies the request's limits and its OOM score.
@@ -17,7 +18,7 @@ func setResources(in *Input, s *specs.Spec) error {
 	if r == nil {
 		return nil
 	}
-	if err := limit(s.Linux.Resources, r, &in.Runtime, &in.Host); err != nil {
+	if err := limit(s.Linux.Resources, r, &in.Handler, &in.Runtime, &in.Host); err != nil {
 		return err
 	}
 	s.Process.OOMScoreAdj = OOMScoreAdj(int(r.GetOomScoreAdj()), &in.Runtime, &in.Host)
@@ -35,12 +36,19 @@ func OOMScoreAdj(adj int, runtime *config.Runtime, host *Host) *int {
 
 // limit writes what the request sets over what out has; what it leaves open
 // stays.
-func limit(out *specs.LinuxResources, r *runtimeapi.LinuxContainerResources, runtime *config.Runtime, host *Host) error {
+func limit(out *specs.LinuxResources, r *runtimeapi.LinuxContainerResources, handler *config.Handler, runtime *config.Runtime, host *Host) error {
 	const field = "linux.resources"
 	if err := CheckResources(field, r); err != nil {
 		return err
 	}
-	if err := limitCPU(out, r, host); err != nil {
+	if err := CheckMinMemory(field, r, *handler); err != nil {
+		return err
+	}
+	cpu := config.CPU{Period: r.GetCpuPeriod(), Quota: r.GetCpuQuota(), Shares: r.GetCpuShares(), Set: r.GetCpusetCpus()}
+	if err := limitCPU(out, field+".cpuset_cpus", cpu, host); err != nil {
+		return err
+	}
+	if err := limitMems(out, r.GetCpusetMems(), host); err != nil {
 		return err
 	}
 	if err := limitMemory(out, r, host); err != nil {
@@ -52,36 +60,47 @@ func limit(out *specs.LinuxResources, r *runtimeapi.LinuxContainerResources, run
 	return limitUnified(out, r.GetUnified(), host)
 }
 
-func limitCPU(out *specs.LinuxResources, r *runtimeapi.LinuxContainerResources, host *Host) error {
-	for _, set := range []struct{ field, list, have string }{
-		{"linux.resources.cpuset_cpus", r.GetCpusetCpus(), host.CPUs},
-		{"linux.resources.cpuset_mems", r.GetCpusetMems(), host.MemoryNodes},
-	} {
-		if !within(set.list, set.have) {
-			return unable(set.field, set.list, "is not all there: this machine has %s", set.have)
-		}
+// limitCPU writes limits of processor time that have been checked; field is the
+// name of the processors, for messages.
+func limitCPU(out *specs.LinuxResources, field string, cpu config.CPU, host *Host) error {
+	if !within(cpu.Set, host.CPUs) {
+		return unable(field, cpu.Set, "is not all there: this machine has %s", host.CPUs)
 	}
+	if cpu == (config.CPU{}) {
+		return nil
+	}
+	limits := cpuOf(out)
+	if period := uint64(cpu.Period); period != 0 {
+		limits.Period = &period
+	}
+	if shares := uint64(cpu.Shares); shares != 0 {
+		limits.Shares = &shares
+	}
+	if quota := cpu.Quota; quota != 0 {
+		limits.Quota = &quota
+	}
+	if cpu.Set != "" {
+		limits.Cpus = cpu.Set
+	}
+	return nil
+}
+
+// cpuOf are the limits of processors in out, made if there are none yet.
+func cpuOf(out *specs.LinuxResources) *specs.LinuxCPU {
 	cpu := specs.LinuxCPU{}
 	if out.CPU != nil {
 		cpu = *out.CPU
 	}
-	if period := uint64(r.GetCpuPeriod()); period != 0 {
-		cpu.Period = &period
+	out.CPU = &cpu
+	return out.CPU
+}
+
+func limitMems(out *specs.LinuxResources, mems string, host *Host) error {
+	if !within(mems, host.MemoryNodes) {
+		return unable("linux.resources.cpuset_mems", mems, "is not all there: this machine has %s", host.MemoryNodes)
 	}
-	if shares := uint64(r.GetCpuShares()); shares != 0 {
-		cpu.Shares = &shares
-	}
-	if quota := r.GetCpuQuota(); quota != 0 {
-		cpu.Quota = &quota
-	}
-	if cpus := r.GetCpusetCpus(); cpus != "" {
-		cpu.Cpus = cpus
-	}
-	if mems := r.GetCpusetMems(); mems != "" {
-		cpu.Mems = mems
-	}
-	if cpu != (specs.LinuxCPU{}) {
-		out.CPU = &cpu
+	if mems != "" {
+		cpuOf(out).Mems = mems
 	}
 	return nil
 }
@@ -160,4 +179,12 @@ func limitUnified(out *specs.LinuxResources, unified map[string]string, host *Ho
 	}
 	maps.Copy(out.Unified, unified)
 	return nil
+}
+
+// within tells whether all of list is in have. An unknown have has all. Both
+// have been parsed before.
+func within(list, have string) bool {
+	asked, _ := cpuset.Parse(list)
+	there, _ := cpuset.Parse(have)
+	return there.Empty() || asked.Within(there)
 }

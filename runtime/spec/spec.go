@@ -67,7 +67,7 @@ func Build(in Input) (*specs.Spec, error) {
 	}
 	steps := []step{
 		setDefaults, checkPrivileged, setProcess, setNamespaces, setMounts, setDevices, setCapabilities,
-		setPaths, setSecurity, setResources, setClasses, setCgroup, setAnnotations, setCDI,
+		setPaths, setSecurity, setResources, setWorkload, setGoMaxProcs, setClasses, setCgroup, setAnnotations, setCDI,
 	}
 	for _, apply := range steps {
 		if err := apply(&in, s); err != nil {

@@ -36,7 +36,7 @@ func (c *Change) Apply(old *specs.Spec) (*specs.Spec, error) {
 	if s.Linux.Resources == nil {
 		s.Linux.Resources = &specs.LinuxResources{}
 	}
-	if err := limit(s.Linux.Resources, c.Resources, &c.Runtime, &c.Host); err != nil {
+	if err := limit(s.Linux.Resources, c.Resources, &c.Handler, &c.Runtime, &c.Host); err != nil {
 		return nil, err
 	}
 	if adj := c.Resources.GetOomScoreAdj(); adj != 0 && !c.Started && s.Process != nil {

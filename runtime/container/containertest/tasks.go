@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
+	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
 )
@@ -47,6 +48,7 @@ type Tasks struct {
 	mute    bool
 	mortal  bool
 	last    int
+	pinned  []string
 	watcher chan engine.TaskEvent
 	broken  chan struct{}
 }
@@ -88,6 +90,20 @@ func (t *Tasks) KillShim(id string) (int, error) {
 	t.exit(id, 137)
 	delete(t.all, id)
 	return 1, nil
+}
+
+// PinShim notes whose shim is told where to run.
+func (t *Tasks) PinShim(_ context.Context, id string, _ config.Handler, _ map[string]string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.pinned = append(t.pinned, id)
+}
+
+// Pinned are the ids of containers whose shims were told where to run.
+func (t *Tasks) Pinned() []string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return slices.Clone(t.pinned)
 }
 
 // Exit ends a task.

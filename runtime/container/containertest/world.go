@@ -107,8 +107,7 @@ func (w *World) JournalDir() string { return filepath.Join(w.dir, "journal") }
 // Deps are the world as a service takes it.
 func (w *World) Deps(pods *pod.Service) container.Deps {
 	return container.Deps{
-		KillShim: w.Tasks.KillShim,
-
+		KillShim: w.Tasks.KillShim, PinShim: w.Tasks.PinShim,
 		Config: podtest.Config(), Snapshotter: "overlayfs", StateDir: w.MarkDir(), VolumeDir: w.VolumeDir(),
 		Host:          spec.Host{Hostname: "node", Seccomp: true, Capabilities: []string{"CAP_CHOWN", "CAP_KILL"}},
 		CheckpointDir: w.CheckpointDir(), JournalDir: w.JournalDir(), Puller: w.Images,
