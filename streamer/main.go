@@ -50,7 +50,10 @@ func run(ctx context.Context, env member.Env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, containerd.Close()) }()
-	pumps, err := pump.New(filepath.Join(cfg.State, "io"), cfg.Streamer.PipeSize, env.Log)
+	pumps, err := pump.New(filepath.Join(cfg.State, "io"), pump.Config{
+		PipeSize: cfg.Streamer.PipeSize, RateLimit: cfg.Streamer.LogRateLimit,
+		MaxSize: int64(cfg.Streamer.LogMaxSize), MaxFiles: cfg.Streamer.LogMaxFiles,
+	}, env.Log)
 	if err != nil {
 		return err
 	}

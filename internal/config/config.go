@@ -97,6 +97,9 @@ type Streamer struct {
 	ExecSyncDrain       Duration `toml:"drain_exec_sync_io_timeout" comment:"How long to wait for output after an exec-sync'd process has exited."`
 	ExecsPerContainer   int      `toml:"max_execs_per_container" comment:"How many exec sessions, and how many ExecSync, a container may have at a time, 0 for no limit. A further session is refused, a further ExecSync (a probe) waits for its turn, at most for its timeout."`
 	PipeSize            int      `toml:"pipe_size" comment:"Bytes asked for as the capacity of a container's output FIFO."`
+	LogRateLimit        int      `toml:"log_rate_limit" comment:"Bytes of output a second that are logged of one container; one that writes more is held back, and nothing is lost. 0 for no limit."`
+	LogMaxSize          int      `toml:"log_max_size" comment:"Bytes at which a log is rotated, besides the kubelet's own rotation. 0 leaves that to the kubelet."`
+	LogMaxFiles         int      `toml:"log_max_files" comment:"Logs of a container that are kept when log_max_size is set, the one in use included."`
 }
 
 // CNI configures netsync.
@@ -168,6 +171,7 @@ func defaultStreamer() Streamer {
 		ExecSyncDrain:       Duration(2 * time.Second),
 		ExecsPerContainer:   128,
 		PipeSize:            1 << 20,
+		LogMaxFiles:         5,
 	}
 }
 

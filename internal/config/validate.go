@@ -172,6 +172,13 @@ func (s *Streamer) validate(check *checker) {
 	if s.PipeSize < 4096 {
 		check.add("streamer.pipe_size", "%d is less than a page, 4096", s.PipeSize)
 	}
+	check.notNegative("streamer.log_rate_limit", s.LogRateLimit)
+	if s.LogMaxSize != 0 && s.LogMaxSize < 1<<20 {
+		check.add("streamer.log_max_size", "%d is less than %d, and not 0", s.LogMaxSize, 1<<20)
+	}
+	if s.LogMaxFiles < 2 {
+		check.add("streamer.log_max_files", "%d is less than 2", s.LogMaxFiles)
+	}
 }
 
 // validateTLS also refuses files that plain HTTP would silently not use: who

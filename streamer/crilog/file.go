@@ -88,13 +88,13 @@ func open(path string, flags int) (*File, error) {
 // ID identifies the file, whatever its name is by now.
 func (f *File) ID() ID { return f.id }
 
-// Size returns the file's size in bytes and whether it still has a name.
-func (f *File) Size() (size int64, named bool, err error) {
+// Size returns the file's size in bytes and how many names it has.
+func (f *File) Size() (size int64, names uint64, err error) {
 	var stat unix.Stat_t
 	if err := unix.Fstat(f.fd, &stat); err != nil {
-		return 0, false, fmt.Errorf("stat log: %w", err)
+		return 0, 0, fmt.Errorf("stat log: %w", err)
 	}
-	return stat.Size, stat.Nlink > 0, nil
+	return stat.Size, stat.Nlink, nil
 }
 
 // Append writes records with one write(2). After an error the file may end in

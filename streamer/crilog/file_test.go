@@ -83,8 +83,8 @@ func TestFile(t *testing.T) {
 	if err := os.Remove(rotated); err != nil {
 		t.Fatal(err)
 	}
-	if size, named, err := f.Size(); size != 7 || named || err != nil {
-		t.Errorf("size %d, named %t, %v", size, named, err)
+	if size, names, err := f.Size(); size != 7 || names != 0 || err != nil {
+		t.Errorf("size %d, %d names, %v", size, names, err)
 	}
 	if _, err := crilog.Find(path, f.ID()); !errdefs.IsNotFound(err) {
 		t.Errorf("find what was deleted: %v", err)

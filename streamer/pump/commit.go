@@ -23,6 +23,7 @@ func (p *pump) commit(s *source, in, out []byte) (time.Duration, error) {
 			return again, err
 		}
 		p.set.tuning.probe("consumed")
+		p.rate.spend(time.Now(), len(in))
 		p.recovered()
 		return again, nil
 	}
@@ -45,7 +46,7 @@ func (p *pump) commit(s *source, in, out []byte) (time.Duration, error) {
 // append writes out to the log. The returned mark is for the read that
 // consumes in. After an error the log is as before, or tornAt is set.
 func (p *pump) append(s *source, in, out []byte) (mark []byte, err error) {
-	size, err := p.writable()
+	size, err := p.writable(len(out))
 	if err != nil {
 		return nil, err
 	}
@@ -63,8 +64,9 @@ func (p *pump) append(s *source, in, out []byte) (mark []byte, err error) {
 	return mark, nil
 }
 
-// writable makes sure that there is a whole, named log and returns its size.
-func (p *pump) writable() (int64, error) {
+// writable makes sure that there is a whole, named log with room for out
+// bytes, and returns its size.
+func (p *pump) writable(out int) (int64, error) {
 	if p.logFile == nil {
 		file, err := crilog.Open(p.request.GetLogPath())
 		if err != nil {
@@ -75,8 +77,24 @@ func (p *pump) writable() (int64, error) {
 	if err := p.untear(); err != nil {
 		return 0, err
 	}
-	size, named, err := p.logFile.Size()
-	if err != nil || named {
+	size, err := p.named()
+	if err != nil || !p.rotation.due(size, out) {
+		return size, err
+	}
+	p.rotate(time.Now())
+	return p.named()
+}
+
+// named makes sure that the log has a name and returns its size.
+func (p *pump) named() (int64, error) {
+	size, names, err := p.logFile.Size()
+	if err == nil && p.rotation.unsettled(names, time.Now()) {
+		if err := p.settleLog(); err != nil {
+			return 0, err
+		}
+		size, names, err = p.logFile.Size()
+	}
+	if err != nil || names > 0 {
 		return size, err
 	}
 	// The file was deleted, so nobody would ever see the lines.

@@ -6,7 +6,7 @@ import (
 )
 
 // Tuned is New with other limits, for tests; zero values keep the default.
-func Tuned(dir string, pipeSize int, log *slog.Logger, stall time.Duration, clientMax int, probe func(string)) (*Pumps, error) {
+func Tuned(dir string, config Config, log *slog.Logger, stall time.Duration, clientMax int, probe func(string)) (*Pumps, error) {
 	t := defaults()
 	if stall > 0 {
 		t.stall = stall
@@ -18,5 +18,5 @@ func Tuned(dir string, pipeSize int, log *slog.Logger, stall time.Duration, clie
 	if probe != nil {
 		t.probe = probe
 	}
-	return newPumps(dir, pipeSize, log, t)
+	return newPumps(dir, config, log, t)
 }

@@ -185,6 +185,85 @@ func TestKillWhileRotating(t *testing.T) {
 	t.Logf("%d kills, %d rotations, %d lines", kills/2, len(logs), n)
 }
 
+// TestKillWhileRotatingItself has a log that is rotated dozens of times in the
+// life of each process.
+func TestKillWhileRotatingItself(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := request(t)
+	first := newPumps(t, dir)
+	stopFirst := start(t, first)
+	fifos := open(t, first, r)
+	out, errs := openShim(t, fifos.GetStdout()), openShim(t, fifos.GetStderr())
+	stopFirst()
+	stop, wrote := make(chan struct{}), make(chan int)
+	go func() { wrote <- lines(t, out, stop) }()
+	for range kills {
+		rotated := len(logsOf(t, r.GetLogPath()))
+		cmd := role(t, "pump", "PUMP_TEST_DIR="+dir, "PUMP_TEST_MAX_SIZE=1000000")
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "rotation", func() bool { return len(logsOf(t, r.GetLogPath())) > rotated })
+		someInstant(3 * time.Millisecond)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}
+	last := newPumps(t, dir)
+	start(t, last)
+	close(stop)
+	n := <-wrote
+	mustEnd(t, last, r, out, errs)
+	logs := logsOf(t, r.GetLogPath())
+	expectNumbers(t, records(t, logs...), map[string]int{"stdout": n})
+	noneHidden(t, r.GetLogPath())
+	t.Logf("%d kills, %d logs, %d lines", kills, len(logs), n)
+}
+
+// TestKillTakesRotationBack kills somewhere in a rotation of the kubelet's,
+// which then puts the old log back over whatever has become of the new one.
+func TestKillTakesRotationBack(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	r := request(t)
+	id := r.GetContainer().GetId()
+	first := newPumps(t, dir)
+	stopFirst := start(t, first)
+	fifos := open(t, first, r)
+	out, errs := openShim(t, fifos.GetStdout()), openShim(t, fifos.GetStderr())
+	stopFirst()
+	stop, wrote := make(chan struct{}), make(chan int)
+	go func() { wrote <- lines(t, out, stop) }()
+	rotated := r.GetLogPath() + ".20260102-150405"
+	for range kills / 2 {
+		size := sizeOf(t, r.GetLogPath())
+		cmd := role(t, "pump", "PUMP_TEST_DIR="+dir, "PUMP_TEST_ID="+id)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "growing log", func() bool { now := sizeOf(t, r.GetLogPath()); return now > size || now > 0 && now < size })
+		if err := os.Rename(r.GetLogPath(), rotated); err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.Process.Signal(syscall.SIGHUP)
+		someInstant(3 * time.Millisecond)
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		if err := os.Rename(rotated, r.GetLogPath()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := newPumps(t, dir)
+	start(t, last)
+	close(stop)
+	n := <-wrote
+	mustEnd(t, last, r, out, errs)
+	logs := logsOf(t, r.GetLogPath())
+	expectNumbers(t, records(t, logs...), map[string]int{"stdout": n})
+	noneHidden(t, r.GetLogPath())
+	t.Logf("%d kills, %d logs, %d lines", kills/2, len(logs), n)
+}
+
 // TestCrashAtEachStep kills the pump between the steps of its append protocol,
 // where random instants seldom fall, with lines that all look the same.
 func TestCrashAtEachStep(t *testing.T) {

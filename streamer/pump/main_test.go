@@ -51,7 +51,9 @@ func servePump() int {
 			select {}
 		}
 	}
-	p, err := pump.Tuned(os.Getenv("PUMP_TEST_DIR"), 1<<20, log, 0, 0, probe)
+	config := pump.Config{PipeSize: 1 << 20, MaxFiles: 1 << 20}
+	config.MaxSize, _ = strconv.ParseInt(os.Getenv("PUMP_TEST_MAX_SIZE"), 10, 64)
+	p, err := pump.Tuned(os.Getenv("PUMP_TEST_DIR"), config, log, 0, 0, probe)
 	if err != nil {
 		log.Error("new", "error", err)
 		return 1
@@ -100,7 +102,7 @@ func newPumps(t testing.TB, dir string) *pump.Pumps {
 
 func tuned(t testing.TB, dir string, stall time.Duration, clientMax int) *pump.Pumps {
 	t.Helper()
-	p, err := pump.Tuned(dir, 1<<20, slog.New(slog.NewTextHandler(t.Output(), nil)), stall, clientMax, nil)
+	p, err := pump.Tuned(dir, pump.Config{PipeSize: 1 << 20}, slog.New(slog.NewTextHandler(t.Output(), nil)), stall, clientMax, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

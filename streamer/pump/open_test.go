@@ -193,7 +193,7 @@ func TestHandOver(t *testing.T) {
 	stop := start(t, first)
 	r := request(t)
 	out := openShim(t, open(t, first, r).GetStdout())
-	second, err := pump.New(dir, 1<<20, slog.New(slog.DiscardHandler))
+	second, err := pump.New(dir, pump.Config{}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,13 +31,15 @@ const (
 // pump is one container's actor. Turns run one at a time; the fields of the
 // first group belong to the running turn, those of the second are safe.
 type pump struct {
-	sources []*source
-	logFile *crilog.File // nil without a log, or while it cannot be opened
-	tornAt  int64        // size to which logFile must be cut first, or -1
-	journal *journal.Journal
-	trouble trouble
-	closing bool // Close was called: a stream without writers has ended
-	forced  bool // Close waits no longer
+	sources  []*source
+	logFile  *crilog.File // nil without a log, or while it cannot be opened
+	tornAt   int64        // size to which logFile must be cut first, or -1
+	journal  *journal.Journal
+	trouble  trouble
+	rate     rate
+	rotation rotation
+	closing  bool // Close was called: a stream without writers has ended
+	forced   bool // Close waits no longer
 
 	set     *Pumps
 	id      string
@@ -69,6 +71,7 @@ func (p *Pumps) assemble(r *streamerv1.OpenIORequest, j *journal.Journal) (*pump
 		set: p, id: c.GetId(), dir: p.folder(c.GetId()), request: r, journal: j, tornAt: -1,
 		log: p.log.With(telemetry.ContainerFields(c.GetId(), c.GetName())...).
 			With(telemetry.PodFields(c.GetPodId(), c.GetPodNamespace(), c.GetPodName(), c.GetPodUid())...),
+		rate: rate{limit: p.config.RateLimit}, rotation: rotation{size: p.config.MaxSize, files: p.config.MaxFiles},
 		hub:   newHub(p.tuning.clientMax),
 		ended: make(chan struct{}),
 		kick:  make(chan struct{}, 1),

@@ -60,16 +60,31 @@ func defaults() tuning {
 	}
 }
 
+// Config is what Pumps are told.
+type Config struct {
+	// PipeSize, in bytes, is the capacity to ask for each FIFO; the kernel may
+	// grant less.
+	PipeSize int
+	// RateLimit is how many bytes a second of a container's output are logged;
+	// beyond it the container is held back by its pipe. 0 for no limit.
+	RateLimit int
+	// MaxSize, in bytes, is the size at which a log is rotated; 0 for never.
+	MaxSize int64
+	// MaxFiles is how many logs of a container are kept, with the one in use, if
+	// MaxSize is set.
+	MaxFiles int
+}
+
 // Pumps is the set of all containers' pumps. Safe for concurrent use.
 type Pumps struct {
-	dir      string
-	pipeSize int
-	log      *slog.Logger
-	tuning   tuning
-	spaces   *workspaces
-	poller   *poller
-	resumed  chan struct{}
-	ended    chan struct{} // closed when Run returns
+	dir     string
+	config  Config
+	log     *slog.Logger
+	tuning  tuning
+	spaces  *workspaces
+	poller  *poller
+	resumed chan struct{}
+	ended   chan struct{} // closed when Run returns
 
 	mu       sync.RWMutex // never held over I/O
 	entries  map[string]*entry
@@ -87,13 +102,12 @@ type entry struct {
 }
 
 // New opens the directory in which the FIFOs and journals live, one folder for
-// each container, making it if need be. pipeSize, in bytes, is the capacity to
-// ask for each FIFO; the kernel may grant less. Nothing runs before Run.
-func New(dir string, pipeSize int, log *slog.Logger) (*Pumps, error) {
-	return newPumps(dir, pipeSize, log, defaults())
+// each container, making it if need be. Nothing runs before Run.
+func New(dir string, config Config, log *slog.Logger) (*Pumps, error) {
+	return newPumps(dir, config, log, defaults())
 }
 
-func newPumps(dir string, pipeSize int, log *slog.Logger, t tuning) (*Pumps, error) {
+func newPumps(dir string, config Config, log *slog.Logger, t tuning) (*Pumps, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the directory of the pumps: %w", err)
 	}
@@ -101,16 +115,17 @@ func newPumps(dir string, pipeSize int, log *slog.Logger, t tuning) (*Pumps, err
 	if err != nil {
 		return nil, err
 	}
+	config.PipeSize = max(config.PipeSize, minPages*os.Getpagesize())
 	return &Pumps{
-		dir:      dir,
-		pipeSize: max(pipeSize, minPages*os.Getpagesize()),
-		log:      log,
-		tuning:   t,
-		spaces:   newWorkspaces(),
-		poller:   poller,
-		resumed:  make(chan struct{}),
-		ended:    make(chan struct{}),
-		entries:  map[string]*entry{},
+		dir:     dir,
+		config:  config,
+		log:     log,
+		tuning:  t,
+		spaces:  newWorkspaces(),
+		poller:  poller,
+		resumed: make(chan struct{}),
+		ended:   make(chan struct{}),
+		entries: map[string]*entry{},
 	}, nil
 }
 

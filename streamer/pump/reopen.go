@@ -29,11 +29,15 @@ func (p *pump) reopen() error {
 	if path == "" {
 		return nil
 	}
-	file, err := crilog.Open(path)
+	file, second, err := crilog.Renew(path)
 	if err != nil {
 		return err
 	}
 	p.useLog(file)
+	p.rotation.settle = time.Time{}
+	if second {
+		p.rotation.settle = time.Now().Add(settleAfter)
+	}
 	// A log that failed may be on a healthy disk now.
 	p.trouble.retryAt = time.Time{}
 	return nil

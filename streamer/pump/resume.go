@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/trivet-cri/trivet/internal/ident"
 	"github.com/trivet-cri/trivet/internal/telemetry"
@@ -82,6 +83,13 @@ func (p *pump) takeOver() {
 	}
 	if p.request.GetLogPath() == "" {
 		return
+	}
+	second, err := crilog.Mend(p.request.GetLogPath())
+	if err != nil {
+		p.log.Error("rotation under way is not finished", "log", p.request.GetLogPath(), "error", err)
+	}
+	if second {
+		p.rotation.settle = time.Now().Add(settleAfter)
 	}
 	batch, mark, pending, ok := p.journal.Last()
 	if !ok {

@@ -40,7 +40,7 @@ func (p *pump) openSource(index, maxLine int) (*source, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open fifo %q: %w", s.path, err)
 	}
-	capacity := resize(s.fd, p.set.pipeSize)
+	capacity := resize(s.fd, p.set.config.PipeSize)
 	if capacity < minPages*os.Getpagesize() {
 		_ = unix.Close(s.fd)
 		return nil, fmt.Errorf("fifo %q holds %d bytes, the limit of fs.pipe-user-pages-soft is reached: %w",

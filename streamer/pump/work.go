@@ -50,7 +50,7 @@ func (p *pump) serve(s *source, event bool) time.Duration {
 		}
 	}
 	s.armed = false
-	if wait := p.trouble.wait(time.Now()); wait > 0 && !p.forced {
+	if wait := p.heldBack(time.Now()); wait > 0 {
 		return wait
 	}
 	space, err := p.set.spaces.get()
@@ -65,6 +65,18 @@ func (p *pump) serve(s *source, event bool) time.Duration {
 		return time.Second
 	}
 	return wait
+}
+
+// heldBack is how long to let the output wait in its FIFOs. A container that
+// has ended is not made to wait for its limit.
+func (p *pump) heldBack(now time.Time) time.Duration {
+	switch {
+	case p.forced:
+		return 0
+	case p.closing:
+		return p.trouble.wait(now)
+	}
+	return max(p.trouble.wait(now), p.rate.wait(now))
 }
 
 // batch moves what s has, at most one batch of it.
@@ -91,7 +103,8 @@ func (p *pump) batch(s *source, space *workspace) (time.Duration, error) {
 		s.shown = n
 	}
 	limit := min(s.limit, space.limit)
-	out, used := s.framer.Frame(space.out[:0], space.in[:n], time.Now(), limit, roomSize, final)
+	window := p.rate.window(n, limit+2)
+	out, used := s.framer.Frame(space.out[:0], space.in[:window], time.Now(), limit, roomSize, final && window == n)
 	space.out = out
 	if used == 0 {
 		s.pending = n
@@ -102,7 +115,7 @@ func (p *pump) batch(s *source, space *workspace) (time.Duration, error) {
 		return wait, err
 	}
 	s.pending, s.shown = n-used, n-used
-	if len(out) >= roomSize {
+	if len(out) >= roomSize || window < n {
 		s.pending = 0 // what is left was not looked at
 		return again, nil
 	}
