@@ -14,13 +14,17 @@ import (
 	"github.com/trivet-cri/trivet/streamer/session"
 )
 
-// errGone is the cause of a session's end when its client has left.
-var errGone = errors.New("the client has left")
+var (
+	// errGone is the cause of a session's end when its client has left.
+	errGone = errors.New("the client has left")
+	// errIdle is the cause when nothing has moved.
+	errIdle = errors.New("the session had no traffic")
+)
 
 // client is a session's other side.
 type client struct {
 	ctx      context.Context // the session's life, for callbacks to which the library gives none
-	response http.ResponseWriter
+	response *hijacker
 	request  *http.Request
 	session  *session.Session
 	// work counts what the library starts and does not wait for.
@@ -60,6 +64,9 @@ func (c *client) finish() {
 	c.work.Wait()
 }
 
+// active notes that the session is in use.
+func (c *client) active() { c.response.active() }
+
 // note keeps the first error of the session.
 func (c *client) note(err error) {
 	c.mu.Lock()
@@ -97,17 +104,19 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, ticket session.Tic
 	err = telemetry.Span(ctx, string(about.Kind)+" session", func(ctx context.Context) error {
 		defer func() { describe(ctx, opened.Info()) }()
 		log.InfoContext(ctx, "session opened", "client", about.Client)
-		hijack := &hijacker{
-			ResponseWriter: w, lost: func() { opened.Cancel(errGone) }, spdy: about.Protocol == "spdy", agreed: opened.Agreed,
-		}
+		hijack := &hijacker{ResponseWriter: w, lost: opened.Cancel, idle: s.config.IdleTimeout}
 		c := &client{ctx: ctx, response: hijack, request: r.WithContext(ctx), session: opened}
 		// A canceled session's reads and writes end when its connection does.
 		stop := context.AfterFunc(ctx, hijack.closeSoon)
 		serve(c)
 		stop()
 		opened.Cancel(nil)
-		hijack.close()
+		// A close while the client still sends would take away what is on
+		// its way to it, as the exit code: it gets a moment to close first.
+		_ = hijack.closeWrite()
+		hijack.closeSoon()
 		c.finish()
+		hijack.close()
 		outcome := c.outcome()
 		if left = errors.Is(outcome, errGone); left {
 			return nil // as sessions end every day

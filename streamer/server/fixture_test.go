@@ -16,6 +16,7 @@ import (
 
 	"github.com/gorilla/websocket"
 	"go.uber.org/goleak"
+	"k8s.io/klog/v2"
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/spdy"
 
@@ -27,7 +28,10 @@ import (
 	"github.com/trivet-cri/trivet/streamer/session"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // what clients complain of
+	goleak.VerifyTestMain(m)
+}
 
 // commands plays containers and pods.
 type commands struct {
@@ -39,6 +43,9 @@ func (c *commands) Stream(ctx context.Context, r *streamerv1.PrepareExecRequest,
 	switch r.GetCmd()[0] {
 	case "cat":
 		_, err := io.Copy(s.Stdout, s.Stdin)
+		return 0, err
+	case "say":
+		_, err := io.WriteString(s.Stdout, "said")
 		return 0, err
 	case "fail":
 		_, _ = io.WriteString(s.Stderr, "no such thing")
@@ -112,15 +119,22 @@ func (c *clock) advance(d time.Duration) {
 
 func serve(t *testing.T, config server.Config) *fixture {
 	t.Helper()
+	c := &commands{begun: make(chan struct{}), ended: make(chan error, 1)}
+	return serveWith(t, config, c, c)
+}
+
+// serveWith takes another way to forward.
+func serveWith(t *testing.T, config server.Config, c *commands, forwarder server.Forward) *fixture {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := &fixture{
-		commands: &commands{begun: make(chan struct{}), ended: make(chan error, 1)},
+		commands: c,
 		sessions: new(session.Set), address: listener.Addr().String(), clock: &clock{now: time.Now()},
 	}
-	f.Server = server.New(listener, config, server.Handlers{Exec: f.commands, Attach: f.commands, Forward: f.commands},
+	f.Server = server.New(listener, config, server.Handlers{Exec: f.commands, Attach: f.commands, Forward: forwarder},
 		session.NewTokens(f.clock.Now), f.sessions, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,9 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/moby/spdystream"
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
-	"k8s.io/streaming/pkg/httpstream"
-	"k8s.io/streaming/pkg/httpstream/spdy"
 
 	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
@@ -27,23 +27,28 @@ const farewell = 10 * time.Second
 // client then often learns of the reset while it still opens them, and not
 // why; and it leaves a goroutine behind for a stream that comes too late. So
 // this side of the protocol is ours.
-func (s *Server) forwardSPDY(c *client, r *streamerv1.PreparePortForwardRequest) {
-	if _, err := httpstream.Handshake(c.request, c.response, portforward.SupportedProtocols); err != nil {
+func (s *Server) forwardSPDY(c *client, r *streamerv1.PreparePortForwardRequest, upgrade func(*client) (*wire, error)) {
+	wire, err := upgrade(c)
+	if err != nil {
 		c.note(err) // the client has been told
 		return
 	}
 	f := &spdyForward{server: s, client: c, request: r, pairs: make(map[string]*pair)}
-	conn := spdy.NewResponseUpgrader().UpgradeResponse(c.response, c.request, f.accept)
-	if conn == nil {
+	conn, err := serveSPDY(c, wire, f.accept)
+	if err != nil {
+		c.note(err)
 		return
 	}
-	conn.SetIdleTimeout(s.config.IdleTimeout)
-	select {
-	case <-conn.CloseChan():
-	case <-c.ctx.Done():
-	}
+	<-c.ctx.Done()
+	c.note(context.Cause(c.ctx))
 	f.abandon()
-	_ = conn.Close()
+	conn.close()
+}
+
+// directly carries SPDY on the connection itself.
+func directly(c *client) (*wire, error) {
+	conn, _, err := upgradeSPDY(c, portforward.SupportedProtocols)
+	return conn, err
 }
 
 // spdyForward is one session.
@@ -60,17 +65,20 @@ type spdyForward struct {
 // pair are the two streams of a connection.
 type pair struct {
 	port           int32
-	data, failure  httpstream.Stream
-	replied        []<-chan struct{}
+	data, failure  *spdystream.Stream
 	creationExpiry *time.Timer
 }
 
 // accept is called for each new stream. It must not block: frames of others
 // are behind it. An error resets the stream.
-func (f *spdyForward) accept(stream httpstream.Stream, replied <-chan struct{}) error {
+func (f *spdyForward) accept(conn *spdyConn, stream *spdystream.Stream) error {
 	port, err := strconv.ParseUint(stream.Headers().Get(portforward.PortHeader), 10, 16)
 	if err != nil || port == 0 {
 		return fmt.Errorf("header %q is %q, not a port", portforward.PortHeader, stream.Headers().Get(portforward.PortHeader))
+	}
+	kind := stream.Headers().Get(portforward.StreamType)
+	if kind != portforward.StreamTypeData && kind != portforward.StreamTypeError {
+		return fmt.Errorf("header %q is %q", portforward.StreamType, kind)
 	}
 	id := requestID(stream)
 	f.mu.Lock()
@@ -81,40 +89,41 @@ func (f *spdyForward) accept(stream httpstream.Stream, replied <-chan struct{}) 
 	p := f.pairs[id]
 	if p == nil {
 		p = &pair{port: int32(port)}
-		p.creationExpiry = time.AfterFunc(f.server.config.CreationTimeout, func() { f.expire(id, p) })
+		p.creationExpiry = time.AfterFunc(f.server.config.CreationTimeout, func() { f.expire(conn, id, p) })
 		f.pairs[id] = p
 	}
-	if err := p.add(stream, replied); err != nil {
+	if err := p.add(stream, kind, int32(port)); err != nil {
 		return err
 	}
 	if p.data != nil && p.failure != nil {
 		p.creationExpiry.Stop()
 		delete(f.pairs, id)
-		f.client.background(func() { f.serve(p) })
+		f.client.background(func() {
+			defer conn.drop(p.data, p.failure)
+			f.serve(p)
+		})
 	}
 	return nil
 }
 
-func (p *pair) add(stream httpstream.Stream, replied <-chan struct{}) error {
+func (p *pair) add(stream *spdystream.Stream, kind string, port int32) error {
 	into := &p.data
-	switch kind := stream.Headers().Get(portforward.StreamType); kind {
-	case portforward.StreamTypeData:
-	case portforward.StreamTypeError:
+	if kind == portforward.StreamTypeError {
 		into = &p.failure
-	default:
-		return fmt.Errorf("header %q is %q", portforward.StreamType, kind)
 	}
 	if *into != nil {
 		return errors.New("the connection has such a stream")
 	}
+	if port != p.port {
+		return fmt.Errorf("streams of one connection are for ports %d and %d", p.port, port)
+	}
 	*into = stream
-	p.replied = append(p.replied, replied)
 	return nil
 }
 
 // requestID tells which streams belong together. Old clients do not say; they
 // open the error stream and then the data stream, two numbers later.
-func requestID(stream httpstream.Stream) string {
+func requestID(stream *spdystream.Stream) string {
 	if id := stream.Headers().Get(portforward.PortForwardRequestIDHeader); id != "" {
 		return id
 	}
@@ -126,16 +135,16 @@ func requestID(stream httpstream.Stream) string {
 }
 
 // expire gives up a connection whose other stream has not come.
-func (f *spdyForward) expire(id string, p *pair) {
+func (f *spdyForward) expire(conn *spdyConn, id string, p *pair) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.pairs[id] != p {
-		return
+	late := f.pairs[id] == p
+	if late {
+		delete(f.pairs, id)
 	}
-	delete(f.pairs, id)
-	for _, stream := range []httpstream.Stream{p.data, p.failure} {
-		if stream != nil {
-			_ = stream.Reset()
+	f.mu.Unlock()
+	for _, stream := range []*spdystream.Stream{p.data, p.failure} {
+		if late && stream != nil {
+			conn.drop(stream)
 		}
 	}
 }
@@ -153,20 +162,12 @@ func (f *spdyForward) abandon() {
 // serve forwards one connection and tells its client how it ended.
 func (f *spdyForward) serve(p *pair) {
 	ctx := f.client.ctx
-	for _, replied := range p.replied {
-		select {
-		case <-replied:
-		case <-ctx.Done():
-			return
-		}
-	}
 	err := f.server.handlers.Forward.Forward(ctx, f.request, p.port, forward.Stream{
 		ReadWriteCloser: f.client.session.Connection(p.data), HalfClose: true, Abort: func() { _ = p.data.Reset() },
 	})
 	if err != nil && ctx.Err() == nil {
 		f.server.log.DebugContext(ctx, "forwarded connection failed", telemetry.PodID, f.request.GetPodId(), "port", p.port, "error", err)
-		_, _ = fmt.Fprintf(p.failure, "error forwarding port %d to pod %s, uid %s: %v",
-			p.port, f.request.GetPodId(), f.request.GetPodUid(), err)
+		_, _ = io.WriteString(p.failure, forwardFailure(f.request, p.port, err))
 	}
 	_ = p.failure.Close()
 	_ = p.data.Close()

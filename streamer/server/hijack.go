@@ -4,15 +4,15 @@ import (
 	"bufio"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
-	"k8s.io/streaming/pkg/httpstream"
 )
 
 const (
@@ -28,9 +28,9 @@ const (
 // hijacker lets the library take over the connection, and keeps hold of it.
 type hijacker struct {
 	http.ResponseWriter
-	lost   func()            // called when the client has gone
-	spdy   bool              // what is written are SPDY frames
-	agreed func(name string) // called with the subprotocol
+	lost func(cause error) // called when the client has gone, or was idle
+	idle time.Duration     // after which it was; 0 for never
+	last atomic.Int64      // when something moved, in nanoseconds
 
 	mu      sync.Mutex
 	conn    *watched
@@ -48,27 +48,47 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, fmt.Errorf("take over connection: %w", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &watched{Conn: conn, writer: &answer{Writer: conn, agreed: h.agreed}, lost: h.lost, cancel: cancel}
-	if h.spdy {
-		h.agreed(h.Header().Get(httpstream.HeaderProtocolVersion)) // has been sent
-		w.writer = &gatherer{conn: conn}
-	}
+	h.active()
+	w := &watched{Conn: conn, lost: func() { h.lost(errGone) }, cancel: cancel}
 	if n := buffered.Reader.Buffered(); n > 0 {
 		early, _ := buffered.Reader.Peek(n) // cannot fail: it is there
 		w.early = append(w.early, early...)
 	}
-	w.watching.Go(func() { w.watch(ctx) })
+	w.watching.Go(func() { h.watch(ctx, conn) })
 	h.mu.Lock()
 	h.conn = w
 	h.mu.Unlock()
 	return w, bufio.NewReadWriter(bufio.NewReaderSize(w, bufferSize), bufio.NewWriterSize(w, bufferSize)), nil
 }
 
+// active notes that the session is in use.
+func (h *hijacker) active() { h.last.Store(time.Now().UnixNano()) }
+
+// closeWrite tells the client that no more comes.
+func (h *hijacker) closeWrite() error {
+	h.mu.Lock()
+	w := h.conn
+	h.mu.Unlock()
+	if w == nil {
+		return nil
+	}
+	conn := w.Conn
+	var err error
+	if t, ok := conn.(*tls.Conn); ok {
+		err = t.CloseWrite()
+		conn = t.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		err = errors.Join(err, tcp.CloseWrite())
+	}
+	return err
+}
+
 // closeSoon closes the connection after a moment for the last words.
 func (h *hijacker) closeSoon() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.conn != nil {
+	if h.conn != nil && h.closing == nil {
 		conn := h.conn
 		h.closing = time.AfterFunc(goodbye, func() { _ = conn.Close() })
 	}
@@ -91,7 +111,6 @@ func (h *hijacker) close() {
 // watched is a connection that tells when the client has gone.
 type watched struct {
 	net.Conn
-	writer   io.Writer
 	early    []byte // had been read before the connection was taken over
 	lost     func()
 	cancel   context.CancelFunc
@@ -114,9 +133,6 @@ func (w *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write writes; one goroutine may at a time.
-func (w *watched) Write(p []byte) (int, error) { return w.writer.Write(p) }
-
 // Close closes the connection and with it the session. A second call is no
 // error: the library, which closes late, would wait for somebody to handle it.
 func (w *watched) Close() error {
@@ -128,18 +144,27 @@ func (w *watched) Close() error {
 	return w.err
 }
 
-// watch looks now and then whether the client has closed its side. Reading
-// does not tell when the reader waits: for a command that takes no input.
-func (w *watched) watch(ctx context.Context) {
-	ticker := time.NewTicker(watchInterval)
+// watch looks now and then whether the client has closed its side, or has
+// been idle. Reading does not tell when the reader waits: for a command that
+// takes no input.
+func (h *hijacker) watch(ctx context.Context, conn net.Conn) {
+	interval := watchInterval
+	if h.idle > 0 {
+		interval = min(interval, h.idle)
+	}
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
-			if hungUp(w.Conn) {
-				w.lost()
+		case now := <-ticker.C:
+			if hungUp(conn) {
+				h.lost(errGone)
+				return
+			}
+			if h.idle > 0 && now.UnixNano()-h.last.Load() >= int64(h.idle) {
+				h.lost(fmt.Errorf("%w for %v", errIdle, h.idle))
 				return
 			}
 		}

@@ -3,10 +3,15 @@
 //
 //	Prepare… ──▶ token in a URL ──▶ client upgrades ──▶ session ──▶ Exec, Attach, Forward
 //
-// The protocols are k8s.io/cri-streaming's. This package owns what the
-// library leaves open: tokens, the connection's end (also of a client that
-// vanished while nobody reads from it), and that every goroutine of a
-// session has ended before the session has.
+// exec and attach are spoken over SPDY (versions 1 to 4) and over WebSocket
+// channels (5, 4 and the one before, plain and base64); port-forward over
+// SPDY, SPDY in a WebSocket's messages, and channels. kubelets translate what
+// is newer than SPDY 4, and pass the rest on as it is.
+//
+// The protocols' servers are here and not k8s.io/cri-streaming's, which
+// leaves goroutines behind when a client opens too many streams or too late,
+// has no version 5, and puts no limit on what a client makes it keep. Every
+// goroutine of a session has ended before the session has.
 package server
 
 import (

@@ -149,6 +149,12 @@ def go_dependencies():
         version = "v0.7.0",
     )
     go_repository(
+        name = "com_github_davecgh_go_spew",
+        importpath = "github.com/davecgh/go-spew",
+        sum = "h1:U9qPSI2PIWSS1VwoXQT9A3Wy9MM3WgvqSxFWenqJduM=",
+        version = "v1.1.2-0.20180830191138-d8f796af33cc",
+    )
+    go_repository(
         name = "com_github_distribution_reference",
         importpath = "github.com/distribution/reference",
         sum = "h1:0IXCQ5g4/QMHHkarYzh5l+u8T3t73zM5QvfrDyIgxBk=",
@@ -215,6 +221,12 @@ def go_dependencies():
         version = "v0.13.0",
     )
     go_repository(
+        name = "com_github_json_iterator_go",
+        importpath = "github.com/json-iterator/go",
+        sum = "h1:PV8peI4a0ysnczrg+LtxykD8LfKY9ML6u2jnxaEnrnM=",
+        version = "v1.1.12",
+    )
+    go_repository(
         name = "com_github_klauspost_compress",
         importpath = "github.com/klauspost/compress",
         sum = "h1:a3C1ke2ohxFymNlb2HWAHjDeKCI90scRskErZkR0ezA=",
@@ -273,6 +285,18 @@ def go_dependencies():
         importpath = "github.com/moby/sys/userns",
         sum = "h1:4OvdM7BcPkASbuouHsbW3aeMJSFlYDldBRnXVZhaRk8=",
         version = "v0.2.1",
+    )
+    go_repository(
+        name = "com_github_modern_go_concurrent",
+        importpath = "github.com/modern-go/concurrent",
+        sum = "h1:TRLaZ9cD/w8PVh93nsPXa1VrQ6jlwL5oN8l14QlcNfg=",
+        version = "v0.0.0-20180306012644-bacd9c7ef1dd",
+    )
+    go_repository(
+        name = "com_github_modern_go_reflect2",
+        importpath = "github.com/modern-go/reflect2",
+        sum = "h1:W5t00kpgFdJifH4BDsTlE89Zl93FEloxaWZfGcifgq8=",
+        version = "v1.0.3-0.20250322232337-35a7c28c31ee",
     )
     go_repository(
         name = "com_github_munnerz_goautoneg",
@@ -425,9 +449,21 @@ def go_dependencies():
         version = "v1.5.0",
     )
     go_repository(
+        name = "io_k8s_api",
+        importpath = "k8s.io/api",
+        sum = "h1:PnxqnUFy93jr2GcpWDkKOm8wfy25kT9wa572MuQS8oc=",
+        version = "v0.37.2",
+    )
+    go_repository(
         name = "io_k8s_apimachinery",
         importpath = "k8s.io/apimachinery",
         sum = "h1:G4t9RGoPDbQML38hz/kQQiltttgd3egg2ODCR8aIc2o=",
+        version = "v0.37.2",
+    )
+    go_repository(
+        name = "io_k8s_client_go",
+        importpath = "k8s.io/client-go",
+        sum = "h1:sgFtyRZukGkOrsu+QgS7LYnbFFJ5ut3MchdBNduD//E=",
         version = "v0.37.2",
     )
     go_repository(
@@ -449,10 +485,28 @@ def go_dependencies():
         version = "v2.140.0",
     )
     go_repository(
+        name = "io_k8s_kube_openapi",
+        importpath = "k8s.io/kube-openapi",
+        sum = "h1:oXImqH8mQNk7PmvzKhmN3ddJoY6OnyM225MXwGHPm0A=",
+        version = "v0.0.0-20260721132016-d427ff9ee9ad",
+    )
+    go_repository(
         name = "io_k8s_sigs_json",
         importpath = "sigs.k8s.io/json",
         sum = "h1:IpInykpT6ceI+QxKBbEflcR5EXP7sU1kvOlxwZh5txg=",
         version = "v0.0.0-20250730193827-2d320260d730",
+    )
+    go_repository(
+        name = "io_k8s_sigs_randfill",
+        importpath = "sigs.k8s.io/randfill",
+        sum = "h1:JfjMILfT8A6RbawdsK2JXGBR5AQVfd+9TbzrlneTyrU=",
+        version = "v1.0.0",
+    )
+    go_repository(
+        name = "io_k8s_sigs_structured_merge_diff_v6",
+        importpath = "sigs.k8s.io/structured-merge-diff/v6",
+        sum = "h1:qdOxHwrl2Kaag1aQEarlYcOA9vSyGCp3CIki3aW8c4Q=",
+        version = "v6.4.2",
     )
     go_repository(
         name = "io_k8s_sigs_yaml",
@@ -575,6 +629,12 @@ def go_dependencies():
         version = "v0.60.0",
     )
     go_repository(
+        name = "org_golang_x_oauth2",
+        importpath = "golang.org/x/oauth2",
+        sum = "h1:peZ/1z27fi9hUOFCAZaHyrpWG5lwe0RJEEEeH0ThlIs=",
+        version = "v0.36.0",
+    )
+    go_repository(
         name = "org_golang_x_sync",
         importpath = "golang.org/x/sync",
         sum = "h1:iqiDrGoDgyuvAKrhLQthUEzU/R378N78gXbBjxed7oA=",
@@ -587,10 +647,22 @@ def go_dependencies():
         version = "v0.49.0",
     )
     go_repository(
+        name = "org_golang_x_term",
+        importpath = "golang.org/x/term",
+        sum = "h1:3+OXuTbaKDgwk8jTi3aSLHRlmWqHEUDUtxnbFigO4YE=",
+        version = "v0.46.0",
+    )
+    go_repository(
         name = "org_golang_x_text",
         importpath = "golang.org/x/text",
         sum = "h1:JbOZXgfeCPU9gacVtYliJqOhD+zhrEqK4LfdpmlUZqI=",
         version = "v0.42.0",
+    )
+    go_repository(
+        name = "org_golang_x_time",
+        importpath = "golang.org/x/time",
+        sum = "h1:vMb6ptszcQMkcwiRTAuNNU50gom6++Q/6gY2hDM6VDE=",
+        version = "v0.16.0",
     )
     go_repository(
         name = "org_uber_go_goleak",
@@ -625,6 +697,7 @@ NOTICES = {
     "@com_github_coreos_go_systemd_v22//:notices": "github.com/coreos/go-systemd/v22",
     "@com_github_cpuguy83_go_md2man_v2//:notices": "github.com/cpuguy83/go-md2man/v2",
     "@com_github_cyphar_filepath_securejoin//:notices": "github.com/cyphar/filepath-securejoin",
+    "@com_github_davecgh_go_spew//:notices": "github.com/davecgh/go-spew",
     "@com_github_distribution_reference//:notices": "github.com/distribution/reference",
     "@com_github_emicklei_go_restful_v3//:notices": "github.com/emicklei/go-restful/v3",
     "@com_github_felixge_httpsnoop//:notices": "github.com/felixge/httpsnoop",
@@ -636,6 +709,7 @@ NOTICES = {
     "@com_github_gorilla_websocket//:notices": "github.com/gorilla/websocket",
     "@com_github_grpc_ecosystem_grpc_gateway_v2//:notices": "github.com/grpc-ecosystem/grpc-gateway/v2",
     "@com_github_intel_goresctrl//:notices": "github.com/intel/goresctrl",
+    "@com_github_json_iterator_go//:notices": "github.com/json-iterator/go",
     "@com_github_klauspost_compress//:notices": "github.com/klauspost/compress",
     "@com_github_knqyf263_go_plugin//:notices": "github.com/knqyf263/go-plugin",
     "@com_github_microsoft_go_winio//:notices": "github.com/Microsoft/go-winio",
@@ -646,6 +720,8 @@ NOTICES = {
     "@com_github_moby_sys_signal//:notices": "github.com/moby/sys/signal",
     "@com_github_moby_sys_user//:notices": "github.com/moby/sys/user",
     "@com_github_moby_sys_userns//:notices": "github.com/moby/sys/userns",
+    "@com_github_modern_go_concurrent//:notices": "github.com/modern-go/concurrent",
+    "@com_github_modern_go_reflect2//:notices": "github.com/modern-go/reflect2",
     "@com_github_munnerz_goautoneg//:notices": "github.com/munnerz/goautoneg",
     "@com_github_opencontainers_go_digest//:notices": "github.com/opencontainers/go-digest",
     "@com_github_opencontainers_image_spec//:notices": "github.com/opencontainers/image-spec",
@@ -671,11 +747,16 @@ NOTICES = {
     "@io_cncf_tags_container_device_interface//:notices": "tags.cncf.io/container-device-interface",
     "@io_cncf_tags_container_device_interface_specs_go//:notices": "tags.cncf.io/container-device-interface/specs-go",
     "@io_etcd_go_bbolt//:notices": "go.etcd.io/bbolt",
+    "@io_k8s_api//:notices": "k8s.io/api",
     "@io_k8s_apimachinery//:notices": "k8s.io/apimachinery",
+    "@io_k8s_client_go//:notices": "k8s.io/client-go",
     "@io_k8s_cri_api//:notices": "k8s.io/cri-api",
     "@io_k8s_cri_streaming//:notices": "k8s.io/cri-streaming",
     "@io_k8s_klog_v2//:notices": "k8s.io/klog/v2",
+    "@io_k8s_kube_openapi//:notices": "k8s.io/kube-openapi",
     "@io_k8s_sigs_json//:notices": "sigs.k8s.io/json",
+    "@io_k8s_sigs_randfill//:notices": "sigs.k8s.io/randfill",
+    "@io_k8s_sigs_structured_merge_diff_v6//:notices": "sigs.k8s.io/structured-merge-diff/v6",
     "@io_k8s_sigs_yaml//:notices": "sigs.k8s.io/yaml",
     "@io_k8s_streaming//:notices": "k8s.io/streaming",
     "@io_k8s_utils//:notices": "k8s.io/utils",
@@ -696,8 +777,11 @@ NOTICES = {
     "@org_golang_google_protobuf//:notices": "google.golang.org/protobuf",
     "@org_golang_x_mod//:notices": "golang.org/x/mod",
     "@org_golang_x_net//:notices": "golang.org/x/net",
+    "@org_golang_x_oauth2//:notices": "golang.org/x/oauth2",
     "@org_golang_x_sync//:notices": "golang.org/x/sync",
     "@org_golang_x_sys//:notices": "golang.org/x/sys",
+    "@org_golang_x_term//:notices": "golang.org/x/term",
     "@org_golang_x_text//:notices": "golang.org/x/text",
+    "@org_golang_x_time//:notices": "golang.org/x/time",
     "@org_uber_go_goleak//:notices": "go.uber.org/goleak",
 }
