@@ -16,18 +16,28 @@ type summary struct {
 	N      int     `json:"n"`
 }
 
+// row is a line of the table before it is measured.
+type row struct {
+	Name string `json:"figure"`
+	Unit string `json:"unit"`
+	// Goal is the ratio that Trivet is to reach: at most, or if More is better, at least; 0 for none.
+	Goal float64 `json:"goal,omitempty"`
+	More bool    `json:"more_is_better,omitempty"`
+	// Tail compares the 95th percentiles instead of the medians.
+	Tail bool `json:"p95_compared,omitempty"`
+	// Of names the samples, unless they are called as the row.
+	Of string `json:"-"`
+}
+
 // figure compares both sides.
 type figure struct {
-	Suite       string  `json:"suite"`
-	Name        string  `json:"figure"`
+	Suite string `json:"suite"`
+	row
 	Concurrency int     `json:"concurrency"`
-	Unit        string  `json:"unit"`
 	Trivet      summary `json:"trivet"`
 	BuiltIn     summary `json:"built_in"`
-	// Ratio is Trivet's median over the built-in plugin's.
+	// Ratio is Trivet's figure over the built-in plugin's.
 	Ratio float64 `json:"ratio"`
-	// Goal is the ratio that Trivet is to reach; 0 for none.
-	Goal float64 `json:"goal,omitempty"`
 }
 
 // summarize sorts its argument.
@@ -50,31 +60,45 @@ func quantile(sorted []float64, q float64) float64 {
 }
 
 // compare makes a figure of both sides' samples.
-func compare(name string, concurrency int, goal float64, trivet, builtIn []float64) figure {
-	f := figure{
-		Suite: "start", Name: name, Concurrency: concurrency, Unit: "ms", Goal: goal,
-		Trivet: summarize(trivet), BuiltIn: summarize(builtIn),
+func compare(r row, trivet, builtIn []float64) figure {
+	f := figure{row: r, Trivet: summarize(trivet), BuiltIn: summarize(builtIn)}
+	ours, theirs := f.Trivet.Median, f.BuiltIn.Median
+	if r.Tail {
+		ours, theirs = f.Trivet.P95, f.BuiltIn.P95
 	}
-	if f.BuiltIn.Median > 0 {
-		f.Ratio = f.Trivet.Median / f.BuiltIn.Median
+	if theirs > 0 {
+		f.Ratio = ours / theirs
 	}
 	return f
 }
 
+// missed tells whether the figure has a goal and does not reach it.
+func (f figure) missed() bool {
+	return f.Goal > 0 && (f.More && f.Ratio < f.Goal || !f.More && f.Ratio > f.Goal)
+}
+
+// target is the goal as the table shows it.
+func (f figure) target() string {
+	if f.Goal == 0 {
+		return ""
+	}
+	sign, verdict := "<=", ""
+	if f.More {
+		sign = ">="
+	}
+	if f.missed() {
+		verdict = " missed"
+	}
+	return fmt.Sprintf("%s %.2f%s", sign, f.Goal, verdict)
+}
+
 // report prints the table and the JSON lines.
 func report(figures []figure, file string) error {
-	fmt.Printf("\n%-26s %4s %21s %21s %7s %6s\n", "", "con-", "Trivet", "built-in plugin", "ratio", "goal")
-	fmt.Printf("%-26s %4s %10s %10s %10s %10s\n", "figure, ms", "curr", "median", "p95", "median", "p95")
+	fmt.Printf("\n%-34s %5s %4s %21s %21s\n", "", "", "con-", "Trivet", "built-in plugin")
+	fmt.Printf("%-34s %5s %4s %10s %10s %10s %10s %7s  %s\n", "figure", "unit", "curr", "median", "p95", "median", "p95", "ratio", "goal")
 	for _, f := range figures {
-		goal := ""
-		if f.Goal > 0 {
-			goal = fmt.Sprintf("%6.2f", f.Goal)
-			if f.Ratio > f.Goal {
-				goal += " missed"
-			}
-		}
-		fmt.Printf("%-26s %4d %10.1f %10.1f %10.1f %10.1f %7.3f %s\n", f.Name, f.Concurrency,
-			f.Trivet.Median, f.Trivet.P95, f.BuiltIn.Median, f.BuiltIn.P95, f.Ratio, goal)
+		fmt.Printf("%-34s %5s %4d %10.1f %10.1f %10.1f %10.1f %7.3f  %s\n", f.Name, f.Unit, f.Concurrency,
+			f.Trivet.Median, f.Trivet.P95, f.BuiltIn.Median, f.BuiltIn.P95, f.Ratio, f.target())
 	}
 	fmt.Println()
 	if err := writeLines(os.Stdout, figures); err != nil {

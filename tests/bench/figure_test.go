@@ -28,10 +28,27 @@ func TestSummarize(t *testing.T) {
 
 func TestCompare(t *testing.T) {
 	t.Parallel()
-	if f := compare("x", 1, 0.6, []float64{1, 2, 3}, []float64{4, 4, 4}); f.Ratio != 0.5 {
-		t.Errorf("ratio is %v", f.Ratio)
-	}
-	if f := compare("x", 1, 0.6, []float64{1}, nil); f.Ratio != 0 {
-		t.Errorf("ratio without a baseline is %v", f.Ratio)
+	for name, test := range map[string]struct {
+		row             row
+		trivet, builtIn []float64
+		ratio           float64
+		missed          bool
+	}{
+		"less, reached":       {row{Goal: 0.6}, []float64{1, 2, 3}, []float64{4, 4, 4}, 0.5, false},
+		"less, missed":        {row{Goal: 0.4}, []float64{1, 2, 3}, []float64{4, 4, 4}, 0.5, true},
+		"more, reached":       {row{Goal: 1.3, More: true}, []float64{3}, []float64{2}, 1.5, false},
+		"more, missed":        {row{Goal: 1.6, More: true}, []float64{3}, []float64{2}, 1.5, true},
+		"tail":                {row{Tail: true}, []float64{1, 1, 1, 8}, []float64{1, 1, 1, 1}, 6.95, false},
+		"no goal":             {row{}, []float64{5}, []float64{1}, 5, false},
+		"without a baseline":  {row{Goal: 1}, []float64{5}, nil, 0, false},
+		"without any samples": {row{Goal: 1, More: true}, nil, nil, 0, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := compare(test.row, test.trivet, test.builtIn)
+			if math.Abs(f.Ratio-test.ratio) > 1e-9 || f.missed() != test.missed {
+				t.Errorf("ratio %v, missed %t", f.Ratio, f.missed())
+			}
+		})
 	}
 }

@@ -9,8 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,30 +18,38 @@ const usage = `usage: tools/bench SUITE [FLAG...]
 
 Measures Trivet and containerd's built-in CRI plugin in the same lab and the
 same run, in small batches that take turns, and prints for each figure the
-median and the 95th percentile of both and the ratio of the medians (below 1
-means that Trivet needs less), as a table and as JSON lines.
+median and the 95th percentile of both and the ratio of the medians (of times,
+below 1 means that Trivet needs less), as a table and as JSON lines.
 
 suites:
   start    RunPodSandbox, CreateContainer, StartContainer, pod ready (run,
            create, start, first log line), pod gone (stop and remove), and CPU
            time a pod, of everything (daemons, shims, runc, CNI plugins, the
            containers) and of the daemons alone
+  exec     ExecSync of true in one container, and the probes of many: one a
+           second and container
+  stream   exec over SPDY and over WebSocket, and port-forward, both ways:
+           throughput; and how long a forwarded connection takes to its first
+           byte
 
 flags:
   --rounds N          batches of each side and concurrency (default 6)
+  --json FILE         write the JSON lines to FILE too
+  --quick             few rounds of small sizes, to try out (flags after it win)
+  --help              this text
+of start and exec:
+  --concurrency LIST  how many pods or commands at a time (default 1,8)
+of start:
   --pods N            pods in a batch for each that runs at a time, at least 4
                       in all (default 2)
-  --concurrency LIST  how many pods start at a time (default 1,8)
-  --json FILE         write the JSON lines to FILE too
-  --help              this text
+of exec:
+  --commands N        commands in a batch for each that runs at a time (default 40)
+  --containers N      that have a probe (default 100)
+  --seconds N         of probing in a batch (default 20)
+of stream:
+  --mib N             of a transfer (default 512)
+  --connections N     forwarded ones in a batch (default 200)
 `
-
-// options are the flags.
-type options struct {
-	rounds, pods int
-	concurrency  []int
-	json         string
-}
 
 func main() {
 	opts, err := parse(os.Args[1:])
@@ -64,58 +70,14 @@ func main() {
 	}
 }
 
-func parse(args []string) (*options, error) {
-	if len(args) == 0 {
-		return nil, errors.New("which suite?")
-	}
-	suite := args[0]
-	if suite == "--help" || suite == "-h" {
-		return nil, flag.ErrHelp
-	}
-	if suite != "start" {
-		return nil, fmt.Errorf("no suite is called %q", suite)
-	}
-	opts := &options{}
-	flags := flag.NewFlagSet(suite, flag.ContinueOnError)
-	flags.Usage = func() {}
-	flags.IntVar(&opts.rounds, "rounds", 6, "")
-	flags.IntVar(&opts.pods, "pods", 2, "")
-	flags.StringVar(&opts.json, "json", "", "")
-	list := flags.String("concurrency", "1,8", "")
-	if err := flags.Parse(args[1:]); err != nil {
-		return nil, err
-	}
-	if flags.NArg() > 0 {
-		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
-	}
-	for _, text := range strings.Split(*list, ",") {
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("--concurrency: %q is not a positive number", text)
-		}
-		opts.concurrency = append(opts.concurrency, n)
-	}
-	if opts.rounds < 1 || opts.pods < 1 {
-		return nil, errors.New("--rounds and --pods must be positive")
-	}
-	return opts, nil
-}
-
 func run(ctx context.Context, opts *options) (err error) {
 	bench, err := openSides(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, bench.close()) }()
-	var figures []figure
-	for _, concurrency := range opts.concurrency {
-		measured, err := bench.start(ctx, concurrency, opts)
-		if err != nil {
-			return err
-		}
-		figures = append(figures, measured...)
-	}
-	return report(figures, opts.json)
+	measured, err := suites[opts.suite](bench, ctx, opts)
+	return errors.Join(err, report(measured, opts.json))
 }
 
 func progress(format string, args ...any) {

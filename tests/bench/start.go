@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -12,90 +11,45 @@ import (
 	"github.com/trivet-cri/trivet/tests/harness"
 )
 
-// The figures of the suite, in the order of the table. Goals are those of the
-// first release: there is no pause container to start.
-var startFigures = []struct {
-	name string
-	goal float64
-}{
-	{"RunPodSandbox", 0.6},
-	{"CreateContainer", 0},
-	{"StartContainer", 0},
-	{"pod ready", 0.8},
-	{"pod gone", 0},
-	{"CPU a pod", 0},
-	{"CPU a pod, daemons", 0},
+// startRows are the figures of the suite. Goals are those of the first
+// release: there is no pause container to start.
+var startRows = []row{
+	{Name: "RunPodSandbox", Unit: "ms", Goal: 0.6},
+	{Name: "CreateContainer", Unit: "ms"},
+	{Name: "StartContainer", Unit: "ms"},
+	{Name: "pod ready", Unit: "ms", Goal: 0.8},
+	{Name: "pod gone", Unit: "ms"},
+	{Name: "CPU a pod", Unit: "ms"},
+	{Name: "CPU a pod, daemons", Unit: "ms"},
 }
 
-// samples are milliseconds by figure.
-type samples struct {
-	mu sync.Mutex
-	by map[string][]float64
-}
-
-func (s *samples) add(name string, took time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.by[name] = append(s.by[name], float64(took)/float64(time.Millisecond))
-}
-
-// start runs the suite at one concurrency. Rounds alternate, and so does who
-// begins a round: what drifts on the machine meets both alike.
-func (s *sides) start(ctx context.Context, concurrency int, opts *options) ([]figure, error) {
-	var measured [2]*samples
-	warm := &samples{by: make(map[string][]float64)}
-	for i, side := range s.both {
-		measured[i] = &samples{by: make(map[string][]float64)}
-		if err := side.batch(ctx, concurrency, concurrency, warm); err != nil {
+// start runs the suite.
+func (s *sides) start(ctx context.Context, opts *options) ([]figure, error) {
+	var all []figure
+	for _, concurrency := range opts.concurrency {
+		measured, err := s.inTurns(fmt.Sprintf("pods, concurrency %d", concurrency), opts.rounds,
+			func(s *side, into *samples) error { return s.pods(ctx, concurrency, concurrency, into) },
+			func(s *side, into *samples) error {
+				return s.pods(ctx, concurrency, max(opts.pods*concurrency, 4), into)
+			})
+		if err != nil {
 			return nil, err
 		}
+		all = append(all, figures("start", concurrency, startRows, measured)...)
 	}
-	pods := max(opts.pods*concurrency, 4)
-	for round := range opts.rounds {
-		progress("concurrency %d, round %d of %d: %d pods each", concurrency, round+1, opts.rounds, pods)
-		for turn := range s.both {
-			i := (turn + round) % len(s.both)
-			if err := s.both[i].batch(ctx, concurrency, pods, measured[i]); err != nil {
-				return nil, err
-			}
-		}
-	}
-	var figures []figure
-	for _, f := range startFigures {
-		figures = append(figures, compare(f.name, concurrency, f.goal, measured[0].by[f.name], measured[1].by[f.name]))
-	}
-	return figures, nil
+	return all, nil
 }
 
-// batch starts and removes pods, concurrency at a time, and adds to the samples.
-func (s *side) batch(ctx context.Context, concurrency, pods int, into *samples) error {
-	usedBefore, err := s.account.read()
-	if err != nil {
-		return err
-	}
-	daemonsBefore, err := daemonTime(s.daemons)
-	if err != nil {
-		return err
-	}
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(concurrency)
-	for range pods {
-		group.Go(func() error { return s.pod(ctx, into) })
-	}
-	if err := group.Wait(); err != nil {
-		return fmt.Errorf("%s: %w", s.name, err)
-	}
-	used, err := s.account.read()
-	if err != nil {
-		return err
-	}
-	daemons, err := daemonTime(s.daemons)
-	if err != nil {
-		return err
-	}
-	into.add("CPU a pod", (used-usedBefore)/time.Duration(pods))
-	into.add("CPU a pod, daemons", (daemons-daemonsBefore)/time.Duration(pods))
-	return nil
+// pods starts and removes pods, concurrency at a time.
+func (s *side) pods(ctx context.Context, concurrency, pods int, into *samples) error {
+	return s.withCPU("CPU a pod", into, func() (int, error) {
+		group, ctx := errgroup.WithContext(ctx)
+		group.SetLimit(concurrency)
+		for range pods {
+			group.Go(func() error { return s.pod(ctx, into) })
+		}
+		return pods, group.Wait()
+	})
 }
 
 // pod measures the life of one pod.
