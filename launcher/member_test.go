@@ -18,6 +18,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/listen"
 	"github.com/trivet-cri/trivet/internal/member"
 	"github.com/trivet-cri/trivet/internal/rpc"
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 )
 
 // A fake member is this test binary under a member's name. It serves health
@@ -36,10 +37,23 @@ type fakeMember struct {
 	server *rpc.Server
 }
 
+// fakeSessions is a streamer with one session.
+type fakeSessions struct {
+	streamerv1.UnimplementedStreamerServer
+}
+
+func (fakeSessions) ListSessions(context.Context, *streamerv1.ListSessionsRequest) (*streamerv1.ListSessionsResponse, error) {
+	subject := &streamerv1.Container{PodNamespace: "shop", PodName: "web"}
+	return &streamerv1.ListSessionsResponse{Sessions: []*streamerv1.Session{{Kind: "exec", Subject: subject}}, Pumps: 7}, nil
+}
+
 func runFakeMember(program string) {
 	name := strings.TrimPrefix(program, "trivet-")
 	member.Main(name, "a member for tests", func(ctx context.Context, env member.Env) error {
 		m := &fakeMember{name: name, env: env, server: rpc.NewServer(env.Log)}
+		if name == "streamer" {
+			streamerv1.RegisterStreamerServer(m.server, fakeSessions{})
+		}
 		return m.run(ctx)
 	})
 }

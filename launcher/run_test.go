@@ -38,6 +38,11 @@ func TestMembersStartInOrderAndStopInReverse(t *testing.T) {
 	}
 	ok(t, os.WriteFile(tr.config.State+"/go", nil, 0o600))
 	status := tr.awaitServing(1)
+	shown, err = tr.command("status", "--sessions", "-c", tr.path).Output()
+	ok(t, err)
+	if text := string(shown); !strings.Contains(text, "logs of 7 containers") || !strings.Contains(text, "shop/web") {
+		t.Errorf("sessions are\n%s", text)
+	}
 	if status.GetGeneration() != 1 || status.GetRestarts() != 0 || len(status.GetHistory()) != 0 {
 		t.Errorf("after the start the status is %v", status)
 	}

@@ -1,8 +1,9 @@
-// Package activity asks the runtime what it is at.
+// Package activity asks runtime and streamer what they are at.
 //
-// It is the verbose Status of the CRI, which every process that may use the
-// CRI can ask for; runtime answers it from memory. A runtime that hangs or is
-// not there costs the caller its context's deadline, and is told by an error.
+// Of runtime it is the verbose Status of the CRI, which every process that may
+// use the CRI can ask for, of streamer the list of its sessions. Both answer
+// from memory. One that hangs or is not there costs the caller its context's
+// deadline, and is told by an error.
 package activity
 
 import (
@@ -65,16 +66,22 @@ func Ask(ctx context.Context, socket string) (activity *Activity, err error) {
 	defer func() { err = errors.Join(err, conn.Close()) }()
 	client := runtimeapi.NewRuntimeServiceClient(conn)
 	response, err := client.Status(ctx, &runtimeapi.StatusRequest{Verbose: true}, grpc.WaitForReady(false))
-	switch {
-	case errors.Is(err, context.DeadlineExceeded) || errdefs.IsDeadlineExceeded(err):
-		return nil, fmt.Errorf("runtime does not answer on %s: %w", socket, context.DeadlineExceeded)
-	case errdefs.IsUnavailable(err):
-		// gRPC's text is long and about itself.
-		return nil, fmt.Errorf("runtime does not answer on %s: %w", socket, errdefs.ErrUnavailable)
-	case err != nil:
-		return nil, fmt.Errorf("ask runtime on %s: %w", socket, err)
+	if err != nil {
+		return nil, silence("runtime", socket, err)
 	}
 	return parse(response.GetInfo())
+}
+
+// silence is why a member gives no answer.
+func silence(member, socket string, err error) error {
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || errdefs.IsDeadlineExceeded(err):
+		return fmt.Errorf("%s does not answer on %s: %w", member, socket, context.DeadlineExceeded)
+	case errdefs.IsUnavailable(err):
+		// gRPC's text is long and about itself.
+		return fmt.Errorf("%s does not answer on %s: %w", member, socket, errdefs.ErrUnavailable)
+	}
+	return fmt.Errorf("ask %s on %s: %w", member, socket, err)
 }
 
 // parse reads the parts of a verbose status; a part that is not there is

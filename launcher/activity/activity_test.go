@@ -33,6 +33,7 @@ func (f *fake) Status(ctx context.Context, r *runtimeapi.StatusRequest) (*runtim
 		select {
 		case <-f.hang:
 		case <-ctx.Done():
+			return nil, ctx.Err() // may reach the client before its own deadline
 		}
 	}
 	if !r.GetVerbose() {

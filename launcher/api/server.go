@@ -60,7 +60,7 @@ func (s *Server) Status(context.Context, *launcherv1.StatusRequest) (*launcherv1
 	for _, m := range now.Members {
 		member := &launcherv1.Member{
 			Name: m.Name, Pid: int32(m.PID), State: string(m.State), Critical: m.Critical,
-			Restarts: int32(m.Restarts), LastExit: m.LastExit,
+			Restarts: int32(m.Restarts), LastExit: m.LastExit, Socket: m.Socket,
 		}
 		if !m.StartedAt.IsZero() {
 			member.StartedAt = timestamppb.New(m.StartedAt)

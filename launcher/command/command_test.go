@@ -33,7 +33,7 @@ func TestCommandLine(t *testing.T) {
 		"config":                              {"check", ""},
 		"config --help":                       {"check", ""},
 		"run --help":                          {"SIGHUP", ""},
-		"status --help":                       {"--json", ""},
+		"status --help":                       {"--sessions", ""},
 		"restart --help":                      {"--reason", ""},
 		"reload --help":                       {"--timeout", ""},
 		"config check --help":                 {"[FILE]", ""},

@@ -1,5 +1,5 @@
-// Package report shows the launcher's status to the user, as a table and as
-// JSON.
+// Package report shows the launcher's status and the open sessions to the
+// user, as a table and as JSON.
 //
 // The JSON is an interface that scripts use: fields are only ever added.
 package report
@@ -122,10 +122,12 @@ func age(since *timestamppb.Timestamp, now time.Time) time.Duration {
 }
 
 // WriteJSON writes the report as one indented object.
-func (r *Report) WriteJSON(w io.Writer) error {
+func (r *Report) WriteJSON(w io.Writer) error { return writeJSON(w, r) }
+
+func writeJSON(w io.Writer, report any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
-	if err := encoder.Encode(r); err != nil {
+	if err := encoder.Encode(report); err != nil {
 		return fmt.Errorf("write status: %w", err)
 	}
 	return nil

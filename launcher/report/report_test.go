@@ -73,19 +73,25 @@ func TestReport(t *testing.T) {
 			text = strings.ReplaceAll(text, h.GetAt().AsTime().Local().Format(time.DateTime), h.GetAt().AsTime().Format(time.DateTime))
 		}
 		for file, got := range map[string]string{name + ".txt": text, name + ".json": object.String()} {
-			path := filepath.Join("testdata", file)
-			if *update {
-				if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			want, err := os.ReadFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if got != string(want) {
-				t.Errorf("%s is\n%s\nwant\n%s", path, got, want)
-			}
+			expect(t, file, got)
 		}
+	}
+}
+
+// expect compares with a file of testdata.
+func expect(t *testing.T, file, got string) {
+	t.Helper()
+	path := filepath.Join("testdata", file)
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got != string(want) {
+		t.Errorf("%s is\n%s\nwant\n%s", path, got, want)
 	}
 }

@@ -12,11 +12,8 @@ import (
 
 // WriteTable writes the report for people.
 func (r *Report) WriteTable(w io.Writer) error {
-	// The cells are aligned in memory, so that only one write can fail.
-	var text bytes.Buffer
-	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	row := func(cells ...string) { _, _ = fmt.Fprintln(table, strings.Join(cells, "\t")) }
-	section := func() { _ = table.Flush(); text.WriteByte('\n') }
+	t := newTable()
+	row, section := t.row, t.section
 	row("generation", strconv.FormatInt(r.Generation, 10))
 	row("uptime", short(seconds(r.UptimeSeconds)))
 	row("restarts", strconv.Itoa(int(r.Restarts)))
@@ -42,8 +39,29 @@ func (r *Report) WriteTable(w io.Writer) error {
 	for _, h := range r.History {
 		row(h.At.Local().Format(time.DateTime), short(r.now.Sub(h.At)), strconv.FormatInt(h.Generation, 10), h.Reason)
 	}
-	_ = table.Flush()
-	if _, err := text.WriteTo(w); err != nil {
+	return t.writeTo(w)
+}
+
+// table aligns cells in memory, so that only one write can fail.
+type table struct {
+	text    bytes.Buffer
+	columns *tabwriter.Writer
+}
+
+func newTable() *table {
+	t := &table{}
+	t.columns = tabwriter.NewWriter(&t.text, 0, 0, 2, ' ', 0)
+	return t
+}
+
+func (t *table) row(cells ...string) { _, _ = fmt.Fprintln(t.columns, strings.Join(cells, "\t")) }
+
+// section begins rows with columns of their own.
+func (t *table) section() { _ = t.columns.Flush(); t.text.WriteByte('\n') }
+
+func (t *table) writeTo(w io.Writer) error {
+	_ = t.columns.Flush()
+	if _, err := t.text.WriteTo(w); err != nil {
 		return fmt.Errorf("write status: %w", err)
 	}
 	return nil

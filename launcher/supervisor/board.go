@@ -30,6 +30,7 @@ type MemberStatus struct {
 	StartedAt time.Time // zero when it is not running
 	Restarts  int       // starts after the first
 	LastExit  string    // why its last process ended, empty if none did
+	Socket    string    // the health socket
 	starts    int
 }
 
@@ -75,7 +76,7 @@ func (b *board) begin(generation int64, plan *Plan) {
 			if i := slices.IndexFunc(b.now.Members, func(s MemberStatus) bool { return s.Name == m.Name }); i >= 0 {
 				status = b.now.Members[i]
 			}
-			status.Critical, status.State = m.Critical, Stopped
+			status.Critical, status.Socket, status.State = m.Critical, m.HealthSocket, Stopped
 			members = append(members, status)
 		}
 	}

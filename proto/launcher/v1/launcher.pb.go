@@ -77,7 +77,10 @@ type Member struct {
 	// restarts counts the starts after the first.
 	Restarts int32 `protobuf:"varint,6,opt,name=restarts,proto3" json:"restarts,omitempty"`
 	// last_exit says why the last process of this member ended, empty if none did.
-	LastExit      string `protobuf:"bytes,7,opt,name=last_exit,json=lastExit,proto3" json:"last_exit,omitempty"`
+	LastExit string `protobuf:"bytes,7,opt,name=last_exit,json=lastExit,proto3" json:"last_exit,omitempty"`
+	// socket is where it serves its internal API and its health, for runtime its
+	// health only.
+	Socket        string `protobuf:"bytes,8,opt,name=socket,proto3" json:"socket,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -157,6 +160,13 @@ func (x *Member) GetRestarts() int32 {
 func (x *Member) GetLastExit() string {
 	if x != nil {
 		return x.LastExit
+	}
+	return ""
+}
+
+func (x *Member) GetSocket() string {
+	if x != nil {
+		return x.Socket
 	}
 	return ""
 }
@@ -523,7 +533,7 @@ var File_launcher_v1_launcher_proto protoreflect.FileDescriptor
 const file_launcher_v1_launcher_proto_rawDesc = "" +
 	"\n" +
 	"\x1alauncher/v1/launcher.proto\x12\x12trivet.launcher.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x0f\n" +
-	"\rStatusRequest\"\xd4\x01\n" +
+	"\rStatusRequest\"\xec\x01\n" +
 	"\x06Member\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12\x14\n" +
@@ -532,7 +542,8 @@ const file_launcher_v1_launcher_proto_rawDesc = "" +
 	"\n" +
 	"started_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x1a\n" +
 	"\brestarts\x18\x06 \x01(\x05R\brestarts\x12\x1b\n" +
-	"\tlast_exit\x18\a \x01(\tR\blastExit\"m\n" +
+	"\tlast_exit\x18\a \x01(\tR\blastExit\x12\x16\n" +
+	"\x06socket\x18\b \x01(\tR\x06socket\"m\n" +
 	"\aRestart\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
