@@ -132,7 +132,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 	cfg, log := env.Config, env.Log
 	kernel := handler.Kernel{RecursiveReadOnly: o.machine.Host.RecursiveReadOnly, UserNamespaces: o.machine.UserNamespaces}
 	n := &nouns{
-		networks: network.New(o.netsync, log),
+		networks: network.New(o.netsync, cfg.Runtime, log),
 		handlers: handler.New(cfg.Runtime.Handlers, kernel, o.containerd, log),
 		health:   node.NewHealth(o.containerd, log),
 	}

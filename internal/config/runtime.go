@@ -75,6 +75,9 @@ type Runtime struct {
 	Timezone                 string             `toml:"timezone" comment:"Zone of /usr/share/zoneinfo for /etc/localtime in containers, or Local for the host's. Empty: as the image has it."`
 	AllowedDevices           []string           `toml:"allowed_devices" comment:"Devices that pods may ask for by the annotation devices.crio.io, as PATH[:TARGET][:ACCESS] with commas between, where the handler's allowed_annotations has it."`
 	AdditionalDevices        []string           `toml:"additional_devices" comment:"Devices that all containers get, as PATH[:TARGET][:ACCESS], for example /dev/fuse:/dev/fuse:rw; the target is below /dev."`
+	DisableHostPortMapping   bool               `toml:"disable_hostport_mapping" comment:"Do not ask CNI plugins for the pods' port mappings."`
+	AbsentMountSources       []string           `toml:"absent_mount_sources_to_reject" comment:"Host paths that no directory is made of if they are missing: a container that mounts one is refused, for example /etc/hostname."`
+	BindMountPrefix          string             `toml:"bind_mount_prefix" comment:"Where the host's root is if Trivet and containerd run in a container: sources of mounts are taken from below it. Empty: the root."`
 }
 
 // NRI configures the plugins of the Node Resource Interface.

@@ -57,6 +57,8 @@ func TestEveryRuleNamesFileLineAndKey(t *testing.T) {
 		{"runtime", `allowed_devices = ["/dev/fuse", "fuse"]`, `runtime.allowed_devices: "fuse" is not an absolute path`},
 		{"runtime", `additional_devices = ["/dev/fuse:x"]`, `runtime.additional_devices: "/dev/fuse:x": target "x" is not below /dev`},
 		{"runtime", `additional_devices = ["/dev/fuse", "/dev/null:/dev//fuse"]`, `runtime.additional_devices: "/dev/null:/dev//fuse": /dev/fuse is there twice`},
+		{"runtime", `absent_mount_sources_to_reject = ["/etc/hostname", "etc"]`, `runtime.absent_mount_sources_to_reject: "etc" is not an absolute path`},
+		{"runtime", `bind_mount_prefix = "host"`, `runtime.bind_mount_prefix: "host" is not an absolute path`},
 		{"runtime.runtimes.runc", `pod_annotations = ["a/*", "["]`, `runtime.runtimes.runc.pod_annotations: "[" is not a glob`},
 		{"runtime.runtimes.runc", `container_annotations = ["["]`, `runtime.runtimes.runc.container_annotations: "[" is not a glob`},
 		{"runtime.runtimes.runc", `allowed_annotations = ["["]`, `runtime.runtimes.runc.allowed_annotations: "[" is not a glob`},

@@ -39,6 +39,10 @@ func (r *Runtime) validate(check *checker) {
 	r.validateUlimits(check)
 	r.validateCapabilities(check)
 	r.validateDevices(check)
+	for _, path := range r.AbsentMountSources {
+		check.absolute("runtime.absent_mount_sources_to_reject", path)
+	}
+	check.absoluteIfSet("runtime.bind_mount_prefix", r.BindMountPrefix)
 	if strings.HasPrefix(r.Timezone, "/") || strings.ContainsRune(r.Timezone, 0) || slices.Contains(strings.Split(r.Timezone, "/"), "..") {
 		check.add("runtime.timezone", "%q is not the name of a time zone", r.Timezone)
 	}

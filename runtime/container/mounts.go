@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 
-	"github.com/containerd/errdefs"
 	"github.com/opencontainers/selinux/go-selinux/label"
 	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
@@ -39,7 +35,7 @@ func (s *Service) prepareMounts(ctx context.Context, p *pod.Pod, c *Container, m
 			continue
 		}
 		field := fmt.Sprintf("mounts[%d]", i)
-		source, err := hostPath(m.GetHostPath())
+		source, err := hostPath(s.Config, m.GetHostPath())
 		if err != nil {
 			return nil, fmt.Errorf("%s.host_path %.200q: %w", field, m.GetHostPath(), err)
 		}
@@ -107,30 +103,4 @@ func (c *Container) Mounts() []*runtimeapi.Mount {
 		mounts[v.GetMount()] = m
 	}
 	return mounts
-}
-
-// hostPath follows links, and makes a directory of what is not there.
-func hostPath(path string) (string, error) {
-	source, err := filepath.EvalSymlinks(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if err = os.MkdirAll(path, 0o755); err == nil {
-			source, err = filepath.EvalSymlinks(path)
-		}
-	}
-	for _, wrong := range []error{unix.ELOOP, unix.ENOTDIR, unix.EEXIST, unix.ENAMETOOLONG, unix.EINVAL} {
-		if errors.Is(err, wrong) {
-			return "", fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
-		}
-	}
-	if err != nil && source == "" && isLoop(path) {
-		return "", fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
-	}
-	return source, err
-}
-
-// isLoop tells whether the links of a path never end. EvalSymlinks says so in
-// words only.
-func isLoop(path string) bool {
-	_, err := os.Stat(path)
-	return errors.Is(err, unix.ELOOP)
 }

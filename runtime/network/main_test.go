@@ -11,6 +11,7 @@ import (
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
 
+	"github.com/trivet-cri/trivet/internal/config"
 	netsyncv1 "github.com/trivet-cri/trivet/proto/netsync/v1"
 	"github.com/trivet-cri/trivet/runtime/network"
 )
@@ -100,5 +101,5 @@ func (s *stream) Recv() (*netsyncv1.WatchStatusResponse, error) {
 
 func newNetwork() (*network.Network, *netsync) {
 	n := &netsync{}
-	return network.New(n, slog.New(slog.DiscardHandler)), n
+	return network.New(n, config.Runtime{}, slog.New(slog.DiscardHandler)), n
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/internal/telemetry"
 	netsyncv1 "github.com/trivet-cri/trivet/proto/netsync/v1"
 )
@@ -31,12 +32,15 @@ const unavailable = "NetSyncUnavailable"
 type Network struct {
 	client netsyncv1.NetSyncClient
 	log    *slog.Logger
+	// closed: pods get none of the host ports that they ask for.
+	closed bool
 	status atomic.Pointer[netsyncv1.WatchStatusResponse]
 }
 
-// New returns a network that is not ready until Run hears from netsync.
-func New(client netsyncv1.NetSyncClient, log *slog.Logger) *Network {
-	n := &Network{client: client, log: log}
+// New returns a network that is not ready until Run hears from netsync. With
+// disable_hostport_mapping, plugins are not asked for host ports.
+func New(client netsyncv1.NetSyncClient, cfg config.Runtime, log *slog.Logger) *Network {
+	n := &Network{client: client, closed: cfg.DisableHostPortMapping, log: log}
 	n.setUnknown(errors.New("netsync has not answered yet"))
 	return n
 }
@@ -96,6 +100,9 @@ func (n *Network) Attach(ctx context.Context, id string, config *runtimeapi.PodS
 	request, err := attachRequest(id, config, netns, confDir)
 	if err != nil {
 		return Attachment{}, err
+	}
+	if n.closed {
+		request.PortMappings = nil
 	}
 	var response *netsyncv1.AttachResponse
 	err = telemetry.Span(ctx, "network.attach", func(ctx context.Context) error {

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/config"
 	netsyncv1 "github.com/trivet-cri/trivet/proto/netsync/v1"
 	"github.com/trivet-cri/trivet/runtime/network"
 )
@@ -58,6 +59,16 @@ func TestAttach(t *testing.T) {
 	}
 	if _, err := n.Attach(t.Context(), "id", &runtimeapi.PodSandboxConfig{}, "", ""); err != nil || peer.attached.GetDns() != nil || peer.attached.GetBandwidth() != nil {
 		t.Errorf("of nothing: %v, %v", peer.attached, err)
+	}
+}
+
+func TestNoHostPorts(t *testing.T) {
+	t.Parallel()
+	peer := &netsync{}
+	n := network.New(peer, config.Runtime{DisableHostPortMapping: true}, slog.New(slog.DiscardHandler))
+	cfg := &runtimeapi.PodSandboxConfig{PortMappings: []*runtimeapi.PortMapping{{ContainerPort: 53, HostPort: 5353}}}
+	if _, err := n.Attach(t.Context(), "id", cfg, "", ""); err != nil || len(peer.attached.GetPortMappings()) > 0 {
+		t.Errorf("%v, %v", peer.attached, err)
 	}
 }
 
@@ -135,7 +146,7 @@ func TestStatus(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		peer := &netsync{}
-		n := network.New(peer, slog.New(slog.NewTextHandler(&log, nil)))
+		n := network.New(peer, config.Runtime{}, slog.New(slog.NewTextHandler(&log, nil)))
 		if s := n.Status(); s.GetReady() || s.GetReason() != "NetSyncUnavailable" {
 			t.Errorf("at first: %v", s)
 		}
