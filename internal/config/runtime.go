@@ -72,6 +72,10 @@ type Runtime struct {
 	InfraCtrCPUSet           string             `toml:"infra_ctr_cpuset" comment:"Processors of pause containers and runc's shims, for example 0-1. Empty: all."`
 	MinInjectedGoMaxProcs    int                `toml:"min_injected_gomaxprocs" comment:"Least GOMAXPROCS that containers of burstable and best-effort pods without a limit of processor time get; twice their request if that is more. 0: none is set."`
 	Workloads                Workloads          `toml:"workloads" comment:"Kinds of pods whose processor time is not the client's to say, by name."`
+	DefaultSysctls           []string           `toml:"default_sysctls" comment:"Sysctls of all pods, as name=value, for example net.ipv4.ip_unprivileged_port_start=80; those of the pod win, and those of a namespace that the pod shares with the host are left out."`
+	AddInheritableCaps       bool               `toml:"add_inheritable_capabilities" comment:"Make containers' capabilities inheritable as well, so that file capabilities give them to users who are not root."`
+	ReadOnly                 bool               `toml:"read_only" comment:"Make root file systems of all containers read-only, with tmpfs that begin as copies on /run, /tmp and /var/tmp."`
+	HostNetworkNoSELinux     bool               `toml:"hostnetwork_disable_selinux" comment:"Give containers with the host's network no SELinux label of their own."`
 	Timezone                 string             `toml:"timezone" comment:"Zone of /usr/share/zoneinfo for /etc/localtime in containers, or Local for the host's. Empty: as the image has it."`
 	AllowedDevices           []string           `toml:"allowed_devices" comment:"Devices that pods may ask for by the annotation devices.crio.io, as PATH[:TARGET][:ACCESS] with commas between, where the handler's allowed_annotations has it."`
 	AdditionalDevices        []string           `toml:"additional_devices" comment:"Devices that all containers get, as PATH[:TARGET][:ACCESS], for example /dev/fuse:/dev/fuse:rw; the target is below /dev."`

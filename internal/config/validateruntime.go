@@ -43,6 +43,7 @@ func (r *Runtime) validate(check *checker) {
 		check.absolute("runtime.absent_mount_sources_to_reject", path)
 	}
 	check.absoluteIfSet("runtime.bind_mount_prefix", r.BindMountPrefix)
+	r.validateSysctls(check)
 	if strings.HasPrefix(r.Timezone, "/") || strings.ContainsRune(r.Timezone, 0) || slices.Contains(strings.Split(r.Timezone, "/"), "..") {
 		check.add("runtime.timezone", "%q is not the name of a time zone", r.Timezone)
 	}

@@ -12,53 +12,30 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/sys/userns"
 	"golang.org/x/sys/unix"
+
+	"github.com/trivet-cri/trivet/internal/sysctl"
 )
 
-const (
-	portStart = "net.ipv4.ip_unprivileged_port_start"
-	pingRange = "net.ipv4.ping_group_range"
-
-	// maxValue keeps a value within the one write that the kernel looks at.
-	maxValue = 4096
-)
-
-// Sysctls that the kernel keeps for each IPC namespace, beside fs.mqueue.*.
-var ipcSysctls = []string{
-	"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem",
-	"kernel.shmall", "kernel.shmmax", "kernel.shmmni", "kernel.shm_rmid_forced",
-}
-
-func ofIPC(elements []string) bool {
-	dotted := strings.Join(elements, ".")
-	return strings.HasPrefix(dotted, "fs.mqueue.") || slices.Contains(ipcSysctls, dotted)
-}
+const portStart = "net.ipv4.ip_unprivileged_port_start"
 
 // checkSysctls refuses those that are not the pod's alone.
 func (r *Request) checkSysctls() error {
 	for _, key := range slices.Sorted(maps.Keys(r.Sysctls)) {
 		value := r.Sysctls[key]
-		elements := split(key)
-		if slices.ContainsFunc(elements, func(e string) bool { return e == "" || e == "." || e == ".." }) || strings.ContainsRune(key, 0) {
-			return invalid("sysctl", key, "is no name of one")
+		if err := sysctl.Check(key, value); err != nil {
+			return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
 		}
-		if value == "" || len(value) > maxValue || strings.ContainsRune(value, 0) {
-			return invalid("sysctl "+strconv.Quote(key), value, "is empty, too long or has zero bytes")
+		for _, ns := range []struct {
+			of   sysctl.Namespace
+			own  bool
+			name string
+		}{{sysctl.Net, r.Net, "network"}, {sysctl.IPC, r.IPC, "IPC"}, {sysctl.UTS, r.UTS, "UTS"}} {
+			if ns.of == sysctl.Of(key) && !ns.own {
+				return invalid("sysctl", key, fmt.Sprintf("= %q would change the host: the pod has the host's %s namespace", value, ns.name))
+			}
 		}
-		switch {
-		case elements[0] == "net":
-			if !r.Net {
-				return invalid("sysctl", key, "= "+strconv.Quote(value)+" would change the host: the pod has the host's network namespace")
-			}
-		case ofIPC(elements):
-			if !r.IPC {
-				return invalid("sysctl", key, "= "+strconv.Quote(value)+" would change the host: the pod has the host's IPC namespace")
-			}
-		case strings.Join(elements, ".") == "kernel.domainname":
-			if !r.UTS {
-				return invalid("sysctl", key, "= "+strconv.Quote(value)+" would change the host: the pod has the host's UTS namespace")
-			}
-		default:
-			return invalid("sysctl", key, "= "+strconv.Quote(value)+" belongs to no namespace of a pod")
+		if sysctl.Of(key) == sysctl.None {
+			return invalid("sysctl", key, fmt.Sprintf("= %q belongs to no namespace of a pod", value))
 		}
 	}
 	return nil
@@ -72,14 +49,14 @@ func (r *Request) allSysctls() map[string]string {
 	}
 	asked := make(map[string]bool)
 	for key := range r.Sysctls {
-		asked[strings.Join(split(key), ".")] = true
+		asked[sysctl.Name(key)] = true
 	}
 	if r.Net && r.UnprivilegedPorts && !asked[portStart] {
 		all[portStart] = "0"
 	}
 	// The range is one of host's groups, and a user namespace has only some.
-	if r.Net && r.UnprivilegedICMP && !asked[pingRange] && !r.user() && !userns.RunningInUserNS() {
-		all[pingRange] = "0 2147483647"
+	if r.Net && r.UnprivilegedICMP && !asked[sysctl.PingRange] && !r.user() && !userns.RunningInUserNS() {
+		all[sysctl.PingRange] = "0 2147483647"
 	}
 	return all
 }
@@ -104,9 +81,8 @@ func (p *Pins) apply(r *Request) error {
 func setSysctls(r *Request, sysctls map[string]string) error {
 	for _, key := range slices.Sorted(maps.Keys(sysctls)) {
 		value := sysctls[key]
-		elements := split(key)
-		set := func() error { return writeSysctl(elements, r.translate(elements, value)) }
-		if root, mapped := onHost(r.UIDs, 0); mapped && ofIPC(elements) {
+		set := func() error { return writeSysctl(key, r.translate(key, value)) }
+		if root, mapped := onHost(r.UIDs, 0); mapped && sysctl.Of(key) == sysctl.IPC {
 			// These are for the root of the namespace's owner alone,
 			// whatever the capabilities of others.
 			inner := set
@@ -126,8 +102,8 @@ func setSysctls(r *Request, sysctls map[string]string) error {
 // translate makes ids of the pod ids of the host: this thread writes as one
 // of the host. Only one sysctl has ids; what makes no sense stays, for the
 // kernel to refuse.
-func (r *Request) translate(elements []string, value string) string {
-	if !r.user() || strings.Join(elements, ".") != pingRange {
+func (r *Request) translate(key, value string) string {
+	if !r.user() || sysctl.Name(key) != sysctl.PingRange {
 		return value
 	}
 	fields := strings.Fields(value)
@@ -145,8 +121,8 @@ func (r *Request) translate(elements []string, value string) string {
 	return strings.Join(fields, " ")
 }
 
-func writeSysctl(elements []string, value string) error {
-	fd, err := unix.Open("/proc/sys/"+filepath.Join(elements...), unix.O_WRONLY|unix.O_CLOEXEC, 0)
+func writeSysctl(key, value string) error {
+	fd, err := unix.Open("/proc/sys/"+filepath.Join(sysctl.Split(key)...), unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
 	}
@@ -166,18 +142,4 @@ func isMistake(err error) bool {
 		}
 	}
 	return false
-}
-
-// split gives the path elements of a key. As with sysctl(8), the first
-// separator says which of dot and slash the others are; the other one then
-// belongs to a name, as in net/ipv4/conf/eth0.1/forwarding.
-func split(key string) []string {
-	if i := strings.IndexAny(key, "./"); i >= 0 && key[i] == '/' {
-		return strings.Split(key, "/")
-	}
-	elements := strings.Split(key, ".")
-	for i, e := range elements {
-		elements[i] = strings.ReplaceAll(e, "/", ".")
-	}
-	return elements
 }

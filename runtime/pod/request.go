@@ -97,7 +97,7 @@ func (s *Service) namespaceRequest(id string, cfg *runtimeapi.PodSandboxConfig) 
 	}
 	deferred = request
 	request.Sysctls, deferred.Sysctls = make(map[string]string), make(map[string]string)
-	for key, value := range cfg.GetLinux().GetSysctls() {
+	for key, value := range Sysctls(cfg, &s.Config) {
 		// Without a network of its own a pod has none to wait for: the request
 		// is then refused for the key.
 		if own && perInterface(key) {

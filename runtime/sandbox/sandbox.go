@@ -84,7 +84,7 @@ func (s *Service) start(ctx context.Context, p *pod.Pod) (int, error) {
 		ID: p.ID, Pod: p.Config, Image: ocispec.ImageConfig{Entrypoint: []string{"/pause"}}, ImageName: s.PauseImage,
 		Handler: p.Handler, Runtime: s.Config, Systemd: s.Systemd,
 		Namespaces: p.Namespaces, Files: p.Files, User: user, SELinux: p.SELinux, Host: s.Host,
-		Sysctls: p.Config.GetLinux().GetSysctls(),
+		Sysctls: pod.Sysctls(p.Config, &s.Config),
 	})
 	if err != nil {
 		return 0, err

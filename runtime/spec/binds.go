@@ -128,7 +128,7 @@ func mountOptions(field string, options []string) ([]string, error) {
 func podBinds(in *Input) []bind {
 	ids := in.security().GetNamespaceOptions().GetUsernsOptions()
 	access := "rw"
-	if in.security().GetReadonlyRootfs() {
+	if in.readonlyRoot() {
 		access = "ro"
 	}
 	var binds []bind

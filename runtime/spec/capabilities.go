@@ -31,6 +31,9 @@ func setCapabilities(in *Input, s *specs.Spec) error {
 			*list = change(*list, request, in.Host.Capabilities)
 		}
 	}
+	if in.Runtime.AddInheritableCaps {
+		set.Inheritable = slices.Clone(set.Bounding)
+	}
 	set.Inheritable = slices.DeleteFunc(set.Inheritable, func(c string) bool { return !slices.Contains(set.Bounding, c) })
 	return setAmbient(request.GetAddAmbientCapabilities(), set)
 }

@@ -68,6 +68,82 @@ func TestDefaultCapabilities(t *testing.T) {
 	}
 }
 
+func TestInheritableCapabilities(t *testing.T) {
+	t.Parallel()
+	in := plain()
+	in.Runtime.AddInheritableCaps, in.Runtime.DefaultCapabilities = true, []string{"CHOWN", "KILL"}
+	security(&in).Capabilities = &runtimeapi.Capability{AddCapabilities: []string{"NET_RAW"}, DropCapabilities: []string{"KILL"}}
+	got := build(t, in).Process.Capabilities
+	if want := []string{"CAP_CHOWN", "CAP_NET_RAW"}; !slices.Equal(got.Inheritable, want) || got.Ambient != nil {
+		t.Errorf("got %+v, want %q inheritable", got, want)
+	}
+	security(&in).Capabilities = &runtimeapi.Capability{DropCapabilities: []string{"ALL"}}
+	if got := build(t, in).Process.Capabilities; len(got.Inheritable) > 0 {
+		t.Errorf("nothing is left, and %q inheritable", got.Inheritable)
+	}
+}
+
+// TestReadOnly: the root is not to be written to, but what programs need is,
+// unless the request or the image has something there.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	in := plain()
+	in.Runtime.ReadOnly = true
+	in.Config.Mounts = []*runtimeapi.Mount{{HostPath: "/own", ContainerPath: "/var/tmp/"}, {HostPath: "/own", ContainerPath: "/run/own"}}
+	in.Files.Hosts = "/pod/hosts"
+	s := build(t, in)
+	if !s.Root.Readonly {
+		t.Error("the root is writable")
+	}
+	if m, _ := mountAt(t, s, "/etc/hosts"); !slices.Contains(m.Options, "ro") {
+		t.Errorf("hosts are writable: %+v", m)
+	}
+	for destination, mode := range map[string]string{"/run": "mode=0755", "/tmp": "mode=1777"} {
+		want := []string{"rw", "noexec", "nosuid", "nodev", "tmpcopyup", mode}
+		if m, ok := mountAt(t, s, destination); !ok || m.Type != "tmpfs" || !slices.Equal(m.Options, want) {
+			t.Errorf("%s: got %+v", destination, m)
+		}
+	}
+	at := func(destination, kind string) int {
+		return slices.IndexFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == destination && m.Type == kind })
+	}
+	if at("/var/tmp", "tmpfs") >= 0 || at("/var/tmp/", "bind") < 0 || at("/run/own", "bind") < at("/run", "tmpfs") {
+		t.Errorf("mounts of the request are not there: %+v", s.Mounts)
+	}
+	in = plain()
+	security(&in).ReadonlyRootfs = true
+	if _, ok := mountAt(t, build(t, in), "/tmp"); ok {
+		t.Error("a request for a read-only root alone brings no tmpfs")
+	}
+}
+
+func TestHostNetworkWithoutSELinux(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		disable bool
+		network runtimeapi.NamespaceMode
+		process string
+	}{
+		"host, kept":      {false, runtimeapi.NamespaceMode_NODE, "u:r:t:s0:c1,c2"},
+		"host, disabled":  {true, runtimeapi.NamespaceMode_NODE, ""},
+		"pod's, disabled": {true, runtimeapi.NamespaceMode_POD, "u:r:t:s0:c1,c2"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			in := plain()
+			in.Runtime.HostNetworkNoSELinux = test.disable
+			in.SELinux = spec.SELinux{ProcessLabel: "u:r:t:s0:c1,c2", MountLabel: "u:o:f:s0:c1,c2"}
+			in.Pod.Linux = &runtimeapi.LinuxPodSandboxConfig{SecurityContext: &runtimeapi.LinuxSandboxSecurityContext{
+				NamespaceOptions: &runtimeapi.NamespaceOption{Network: test.network},
+			}}
+			s := build(t, in)
+			if s.Process.SelinuxLabel != test.process || s.Linux.MountLabel != in.SELinux.MountLabel {
+				t.Errorf("process %q, mounts %q", s.Process.SelinuxLabel, s.Linux.MountLabel)
+			}
+		})
+	}
+}
+
 func TestDefaultEnv(t *testing.T) {
 	t.Parallel()
 	in := plain()

@@ -42,6 +42,9 @@ func setMounts(in *Input, s *specs.Spec) error {
 	slices.SortStableFunc(binds, func(a, b bind) int { return depth(a.mount) - depth(b.mount) })
 
 	s.Mounts = append(s.Mounts, cgroupMount(in, s))
+	if in.Runtime.ReadOnly {
+		s.Mounts = append(s.Mounts, scratch(s.Mounts)...)
+	}
 	s.Mounts = hide(s.Mounts, binds)
 	if in.podSecurity().GetNamespaceOptions().GetNetwork() == runtimeapi.NamespaceMode_NODE {
 		bindSysfs(s)
@@ -54,6 +57,22 @@ func setMounts(in *Input, s *specs.Spec) error {
 		s.Linux.RootfsPropagation = widen(s.Linux.RootfsPropagation, b.propagation)
 	}
 	return nil
+}
+
+// scratch are what programs must be able to write to with a read-only root, but
+// for what is mounted already. OCI runtimes copy what the image has there.
+func scratch(mounted []specs.Mount) []specs.Mount {
+	var all []specs.Mount
+	for _, m := range []struct{ destination, mode string }{{"/run", "0755"}, {"/tmp", "1777"}, {"/var/tmp", "1777"}} {
+		if slices.ContainsFunc(mounted, func(other specs.Mount) bool { return path.Clean(other.Destination) == m.destination }) {
+			continue
+		}
+		all = append(all, specs.Mount{
+			Destination: m.destination, Type: "tmpfs", Source: "tmpfs",
+			Options: []string{"rw", "noexec", "nosuid", "nodev", "tmpcopyup", "mode=" + m.mode},
+		})
+	}
+	return all
 }
 
 // depth is the number of path elements of a destination.

@@ -39,7 +39,7 @@ func setProcess(in *Input, s *specs.Spec) error {
 	s.Process.Env = environment(in, s.Process.Env)
 	setUser(in.User, s)
 	s.Process.NoNewPrivileges = in.security().GetNoNewPrivs()
-	s.Root.Readonly = s.Root.Readonly || in.security().GetReadonlyRootfs()
+	s.Root.Readonly = s.Root.Readonly || in.readonlyRoot()
 	return nil
 }
 

@@ -69,6 +69,9 @@ func setSecurity(in *Input, s *specs.Spec) error {
 	if sc.GetPrivileged() {
 		s.Linux.Seccomp, s.Process.ApparmorProfile, s.Process.SelinuxLabel = nil, "", ""
 	}
+	if in.Runtime.HostNetworkNoSELinux && in.podSecurity().GetNamespaceOptions().GetNetwork() == runtimeapi.NamespaceMode_NODE {
+		s.Process.SelinuxLabel = ""
+	}
 	//lint:ignore SA1019 old clients only know the deprecated fields
 	seccompPath, appArmor := sc.GetSeccompProfilePath(), sc.GetApparmorProfile() //nolint:staticcheck // old clients only know the deprecated fields
 	request := seccompRequest{

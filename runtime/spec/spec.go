@@ -82,6 +82,9 @@ func (in *Input) security() *runtimeapi.LinuxContainerSecurityContext {
 	return in.Config.GetLinux().GetSecurityContext()
 }
 
+// readonlyRoot tells whether the root is not to be written to.
+func (in *Input) readonlyRoot() bool { return in.Runtime.ReadOnly || in.security().GetReadonlyRootfs() }
+
 // podSecurity is the pod's counterpart of security.
 func (in *Input) podSecurity() *runtimeapi.LinuxSandboxSecurityContext {
 	return in.Pod.GetLinux().GetSecurityContext()
