@@ -26,6 +26,36 @@ type account struct {
 	file string // cpuacct.usage on cgroup v1, cpu.stat on v2
 }
 
+// cpu is CPU time.
+type cpu struct {
+	all     time.Duration // of everything
+	own     time.Duration // without the containers
+	daemons time.Duration // of the daemons alone, not of what they start
+}
+
+// cpu is the time so far.
+func (s *side) cpu() (cpu, error) {
+	used, err := s.account.read()
+	if err != nil {
+		return cpu{}, err
+	}
+	used.daemons, err = daemonTime(s.daemons)
+	return used, err
+}
+
+// spent is the time that run takes.
+func (s *side) spent(run func() error) (cpu, error) {
+	before, err := s.cpu()
+	if err != nil {
+		return cpu{}, err
+	}
+	if err := run(); err != nil {
+		return cpu{}, err
+	}
+	after, err := s.cpu()
+	return cpu{after.all - before.all, after.own - before.own, after.daemons - before.daemons}, err
+}
+
 // openAccount makes the cgroup and moves the daemons there.
 func openAccount(parent string, daemons []int) (*account, error) {
 	root, file := "/sys/fs/cgroup/cpuacct", "cpuacct.usage"
@@ -48,9 +78,18 @@ func openAccount(parent string, daemons []int) (*account, error) {
 }
 
 // read returns the CPU time so far, of processes that have ended too.
-func (a *account) read() (time.Duration, error) {
+func (a *account) read() (cpu, error) {
+	own, err := a.sum(a.dirs[:1])
+	if err != nil {
+		return cpu{}, err
+	}
+	rest, err := a.sum(a.dirs[1:])
+	return cpu{all: own + rest, own: own}, err
+}
+
+func (a *account) sum(dirs []string) (time.Duration, error) {
 	var total time.Duration
-	for _, dir := range a.dirs {
+	for _, dir := range dirs {
 		text, err := os.ReadFile(filepath.Join(dir, a.file))
 		if err != nil {
 			return 0, fmt.Errorf("read CPU account: %w", err)

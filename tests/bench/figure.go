@@ -101,6 +101,11 @@ func report(figures []figure, file string) error {
 			f.Trivet.Median, f.Trivet.P95, f.BuiltIn.Median, f.BuiltIn.P95, f.Ratio, f.target())
 	}
 	fmt.Println()
+	return writeAll(figures, file)
+}
+
+// writeAll prints JSON lines, and writes them to a file too if it has a name.
+func writeAll[T any](figures []T, file string) error {
 	if err := writeLines(os.Stdout, figures); err != nil {
 		return err
 	}
@@ -114,7 +119,7 @@ func report(figures []figure, file string) error {
 	return errors.Join(writeLines(out, figures), out.Close())
 }
 
-func writeLines(w io.Writer, figures []figure) error {
+func writeLines[T any](w io.Writer, figures []T) error {
 	encoder := json.NewEncoder(w)
 	for _, f := range figures {
 		if err := encoder.Encode(f); err != nil {

@@ -31,14 +31,19 @@ suites:
   stream   exec over SPDY and over WebSocket, and port-forward, both ways:
            throughput; and how long a forwarded connection takes to its first
            byte
+  logs     containers that write lines of 100 bytes as fast as they are read:
+           throughput, from the first write to the last line in the log, and CPU
+           time for each GiB, of daemons and shims, and of the daemons alone
+  memory   Trivet alone: resident memory of streamer with idle containers, and
+           with attached clients that stop reading what a container writes
 
 flags:
   --rounds N          batches of each side and concurrency (default 6)
   --json FILE         write the JSON lines to FILE too
   --quick             few rounds of small sizes, to try out (flags after it win)
   --help              this text
-of start and exec:
-  --concurrency LIST  how many pods or commands at a time (default 1,8)
+of start, exec and logs:
+  --concurrency LIST  how many pods, commands or writers at a time (default 1,8)
 of start:
   --pods N            pods in a batch for each that runs at a time, at least 4
                       in all (default 2)
@@ -49,6 +54,10 @@ of exec:
 of stream:
   --mib N             of a transfer (default 512)
   --connections N     forwarded ones in a batch (default 200)
+of logs:
+  --mib N             that the containers of a batch write (default 256)
+of memory:
+  --containers N      that are idle (default 500)
 `
 
 func main() {
@@ -71,6 +80,9 @@ func main() {
 }
 
 func run(ctx context.Context, opts *options) (err error) {
+	if opts.suite == alone {
+		return memory(ctx, opts)
+	}
 	bench, err := openSides(ctx)
 	if err != nil {
 		return err

@@ -14,7 +14,11 @@ var suites = map[string]func(*sides, context.Context, *options) ([]figure, error
 	"start":  (*sides).start,
 	"exec":   (*sides).exec,
 	"stream": (*sides).stream,
+	"logs":   (*sides).logs,
 }
+
+// alone is the suite that measures Trivet alone.
+const alone = "memory"
 
 // options are the arguments.
 type options struct {
@@ -37,7 +41,7 @@ func parse(args []string) (*options, error) {
 	if opts.suite == "--help" || opts.suite == "-h" {
 		return nil, flag.ErrHelp
 	}
-	if suites[opts.suite] == nil {
+	if suites[opts.suite] == nil && opts.suite != alone {
 		return nil, fmt.Errorf("no suite is called %q", opts.suite)
 	}
 	flags := opts.flags()
@@ -76,6 +80,11 @@ func (o *options) flags() *flag.FlagSet {
 	case "stream":
 		positive(&o.mib, "mib", 512, 64)
 		positive(&o.connections, "connections", 200, 20)
+	case "logs":
+		positive(&o.mib, "mib", 256, 64)
+		o.concurrencies(flags)
+	case alone:
+		positive(&o.containers, "containers", 500, 50)
 	}
 	flags.BoolFunc("quick", "", func(string) error {
 		for _, shrink := range o.quick {

@@ -71,27 +71,15 @@ func figures(suite string, concurrency int, rows []row, measured [2]*samples) []
 // withCPU runs a batch of n operations and takes down the CPU time of each:
 // of everything, and of the daemons alone.
 func (s *side) withCPU(name string, into *samples, run func() (n int, err error)) error {
-	usedBefore, err := s.account.read()
+	n := 0
+	used, err := s.spent(func() (err error) {
+		n, err = run()
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	daemonsBefore, err := daemonTime(s.daemons)
-	if err != nil {
-		return err
-	}
-	n, err := run()
-	if err != nil {
-		return err
-	}
-	used, err := s.account.read()
-	if err != nil {
-		return err
-	}
-	daemons, err := daemonTime(s.daemons)
-	if err != nil {
-		return err
-	}
-	into.add(name, (used-usedBefore)/time.Duration(n))
-	into.add(name+", daemons", (daemons-daemonsBefore)/time.Duration(n))
+	into.add(name, used.all/time.Duration(n))
+	into.add(name+", daemons", used.daemons/time.Duration(n))
 	return nil
 }
