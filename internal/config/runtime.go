@@ -14,6 +14,7 @@ type Handler struct {
 	PrivilegedWithoutHostDevices bool     `toml:"privileged_without_host_devices" comment:"Give privileged containers no host devices."`
 	PrivilegedAllDevicesAllowed  bool     `toml:"privileged_without_host_devices_all_devices_allowed" comment:"With privileged_without_host_devices: still let them use any device that they make."`
 	CgroupWritable               bool     `toml:"cgroup_writable" comment:"Mount cgroups writable in containers that are not privileged (cgroup v2 only)."`
+	SeccompProfile               string   `toml:"seccomp_profile" comment:"JSON file with the seccomp profile that is runtime/default for this handler. Empty: built in."`
 	BaseRuntimeSpec              string   `toml:"base_runtime_spec" comment:"JSON file with the OCI spec that this handler's specs start from. Empty: built in."`
 	ContainerMinMemory           Size     `toml:"container_min_memory" comment:"Least limit of memory that a container may ask for, for example 12MiB. Empty: 500KiB, in which the smallest OCI runtime starts."`
 	CNIConfDir                   string   `toml:"cni_conf_dir" comment:"CNI configuration directory of this handler. Empty: cni.conf_dir."`
@@ -53,6 +54,7 @@ type Runtime struct {
 	DisableAppArmor          bool               `toml:"disable_apparmor" comment:"Ignore AppArmor even where the kernel has it."`
 	RestrictOOMScoreAdj      bool               `toml:"restrict_oom_score_adj" comment:"Never lower oom_score_adj below this process's own."`
 	UnsetSeccompProfile      string             `toml:"unset_seccomp_profile" comment:"Seccomp profile of containers that ask for none: runtime/default, unconfined or localhost/PATH. Empty: unconfined."`
+	PrivilegedSeccompProfile string             `toml:"privileged_seccomp_profile" comment:"JSON file with the seccomp profile of privileged containers. Empty: none."`
 	EnableUnprivilegedPorts  bool               `toml:"enable_unprivileged_ports" comment:"Let containers with their own network bind ports below 1024 without a capability."`
 	EnableUnprivilegedICMP   bool               `toml:"enable_unprivileged_icmp" comment:"Let containers with their own network ping without a capability."`
 	DeviceOwnership          bool               `toml:"device_ownership_from_security_context" comment:"Give device nodes the uid and gid of the container's user."`

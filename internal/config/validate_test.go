@@ -96,6 +96,7 @@ func TestEveryRuleNamesFileLineAndKey(t *testing.T) {
 		{"runtime", "workloads.w = { activation_annotation = 'a', resources.cpulimit = 20000000000 }", `runtime.workloads.w.resources.cpulimit: 20000000000 is more than any machine has`},
 		{"runtime.runtimes.runc", `container_min_memory = -1`, `runtime.runtimes.runc.container_min_memory: -1 is negative`},
 		{"runtime", `default_capabilities = ["CHOWN", "FLY"]`, `runtime.default_capabilities: "FLY" is no capability`},
+		{"runtime", `privileged_seccomp_profile = "p.json"`, `runtime.privileged_seccomp_profile: "p.json" is not an absolute path`},
 		{"runtime", `default_sysctls = ["net.core.somaxconn"]`, `runtime.default_sysctls: "net.core.somaxconn" is not name=value`},
 		{"runtime", `default_sysctls = ["net.core.somaxconn="]`, `runtime.default_sysctls: sysctl "net.core.somaxconn" = "" is empty, too long or has zero bytes`},
 		{"runtime", `default_sysctls = ["vm.swappiness=1"]`, `runtime.default_sysctls: "vm.swappiness=1" belongs to no namespace of a pod`},

@@ -21,6 +21,7 @@ func (r *Runtime) validate(check *checker) {
 	} else {
 		check.oneOf("runtime.unset_seccomp_profile", profile, "", "unconfined", "runtime/default")
 	}
+	check.absoluteIfSet("runtime.privileged_seccomp_profile", r.PrivilegedSeccompProfile)
 	if r.SELinuxCategoryRange < 2 || r.SELinuxCategoryRange > 1024 {
 		check.add("runtime.selinux_category_range", "%d is not between 2 and 1024", r.SELinuxCategoryRange)
 	}
@@ -62,6 +63,7 @@ func (h *Handler) validate(check *checker, key string) {
 	}
 	check.absoluteIfSet(key+".runtime_path", h.Path)
 	check.absoluteIfSet(key+".base_runtime_spec", h.BaseRuntimeSpec)
+	check.absoluteIfSet(key+".seccomp_profile", h.SeccompProfile)
 	check.absoluteIfSet(key+".cni_conf_dir", h.CNIConfDir)
 	check.notNegative(key+".cni_max_conf_num", h.CNIMaxConfNum)
 	check.notNegative(key+".container_min_memory", int(h.ContainerMinMemory))

@@ -56,7 +56,7 @@ func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.
 		imageName = img.DisplayName()
 	}
 	return spec.Build(spec.Input{
-		ID: c.ID, PodID: p.ID, Pod: p.Config, Config: prepared, Image: img.Config.Config, ImageName: imageName,
+		ID: c.ID, PodID: p.ID, Pod: p.Config, Config: prepared, Image: img.Config.Config, ImageName: imageName, ImageAnnotations: img.Annotations,
 		Handler: p.Handler, HandlerName: handlerName, Features: features, Runtime: s.Config, Systemd: s.Systemd,
 		Namespaces: namespaces, Files: p.Files, Volumes: volumes, User: user, SELinux: labels,
 		Base: s.Bases[handlerName], Host: s.Host, CDI: s.CDI, Classes: s.Classes,

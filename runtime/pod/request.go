@@ -46,7 +46,7 @@ func (s *Service) check(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, h
 		keys := slices.Sorted(maps.Keys(request.Sysctls))
 		return config.Handler{}, invalid("linux.sysctls", strings.Join(keys, ", "), "would change the host: the pod has no namespace of its own")
 	}
-	if err := spec.CheckPod(cfg, s.Config, s.Host); err != nil {
+	if err := spec.CheckPod(cfg, handler, s.Config, s.Host); err != nil {
 		return config.Handler{}, err
 	}
 	return handler, s.checkFeatures(ctx, handlerName, cfg.GetLinux().GetSecurityContext().GetNamespaceOptions())

@@ -95,7 +95,10 @@ func testHost() spec.Host {
 			mounts: map[string]spec.MountPoint{
 				"/shared": {Point: "/shared", Shared: true}, "/slave": {Point: "/", Slave: true}, "/private": {Point: "/"},
 			},
-			seccomp:  map[string]*specs.LinuxSeccomp{"/profiles/deny.json": {DefaultAction: specs.ActErrno}},
+			seccomp: map[string]*specs.LinuxSeccomp{
+				"/profiles/deny.json": {DefaultAction: specs.ActErrno}, "/profiles/log.json": {DefaultAction: specs.ActLog},
+				"/profiles/trace.json": {DefaultAction: specs.ActTrace},
+			},
 			appArmor: []string{"k8s-custom"},
 		},
 	}

@@ -132,7 +132,7 @@ func setPauseMounts(in *PauseInput, s *specs.Spec) error {
 func setPauseSecurity(in *PauseInput, s *specs.Spec) error {
 	s.Linux.MountLabel, s.Process.SelinuxLabel = in.SELinux.MountLabel, in.SELinux.ProcessLabel
 	var err error
-	s.Linux.Seccomp, err = podSeccomp(in.Pod, &in.Runtime, s.Process.Capabilities.Bounding).load(&in.Host)
+	s.Linux.Seccomp, err = podSeccomp(in.Pod, &in.Handler, &in.Runtime, s.Process.Capabilities.Bounding).load(&in.Host)
 	return err
 }
 

@@ -10,7 +10,7 @@ import (
 // CheckPod refuses a pod that is wrong by itself, or whose security context
 // could not be had by a pause container: most pods have none here, and the others' mistakes would only
 // show when their namespaces are made. Errors are as of Build.
-func CheckPod(pod *runtimeapi.PodSandboxConfig, runtime config.Runtime, host Host) error {
+func CheckPod(pod *runtimeapi.PodSandboxConfig, handler config.Handler, runtime config.Runtime, host Host) error {
 	sc := pod.GetLinux().GetSecurityContext()
 	if err := checkSandbox(pod); err != nil {
 		return err
@@ -21,7 +21,7 @@ func CheckPod(pod *runtimeapi.PodSandboxConfig, runtime config.Runtime, host Hos
 	if _, err := userMappings(sc.GetNamespaceOptions().GetUsernsOptions()); err != nil {
 		return err
 	}
-	_, err := podSeccomp(pod, &runtime, defaultCapabilities).load(&host)
+	_, err := podSeccomp(pod, &handler, &runtime, defaultCapabilities).load(&host)
 	return err
 }
 
@@ -44,12 +44,12 @@ func PauseUser(sc *runtimeapi.LinuxSandboxSecurityContext, imageUser string) (us
 var noAccounts = users.Parse("", "")
 
 // podSeccomp is what a pod asks for its pause container.
-func podSeccomp(pod *runtimeapi.PodSandboxConfig, runtime *config.Runtime, capabilities []string) seccompRequest {
+func podSeccomp(pod *runtimeapi.PodSandboxConfig, handler *config.Handler, runtime *config.Runtime, capabilities []string) seccompRequest {
 	sc := pod.GetLinux().GetSecurityContext()
 	//lint:ignore SA1019 old clients only know the deprecated fields
 	path := sc.GetSeccompProfilePath() //nolint:staticcheck // old clients only know the deprecated field
 	return seccompRequest{
 		profile: sc.GetSeccomp(), path: path, unset: runtime.UnsetSeccompProfile,
-		privileged: sc.GetPrivileged(), capabilities: capabilities,
+		standard: handler.SeccompProfile, privileged: sc.GetPrivileged(), capabilities: capabilities,
 	}
 }

@@ -41,7 +41,7 @@ func TestCheckPod(t *testing.T) {
 	} {
 		t.Run(say, func(t *testing.T) {
 			t.Parallel()
-			err := spec.CheckPod(&runtimeapi.PodSandboxConfig{Linux: &runtimeapi.LinuxPodSandboxConfig{SecurityContext: test.sc}}, config.Runtime{}, testHost())
+			err := spec.CheckPod(&runtimeapi.PodSandboxConfig{Linux: &runtimeapi.LinuxPodSandboxConfig{SecurityContext: test.sc}}, config.Handler{}, config.Runtime{}, testHost())
 			if !errors.Is(err, test.kind) || err != nil && !strings.Contains(err.Error(), say) {
 				t.Errorf("got %v, want %v that says %q", err, test.kind, say)
 			}

@@ -14,31 +14,19 @@ import (
 // seccompRequest is what decides a container's seccomp profile.
 type seccompRequest struct {
 	profile      *runtimeapi.SecurityProfile
-	path         string // deprecated notation, counts without profile
-	unset        string // the operator's, in that notation, counts without both
+	path         string           // deprecated notation, counts without profile
+	annotation   annotatedProfile // counts where the request asks for none, or for unconfined
+	unset        string           // the operator's, in the deprecated notation, counts without any
+	standard     string           // file of the profile that is the default, empty for the built-in one
 	privileged   bool
+	strict       string   // file of the profile of privileged containers, empty for none
 	capabilities []string // allowed system calls depend on them
 }
 
 // load is the profile to set, nil for none.
 func (r seccompRequest) load(host *Host) (*specs.LinuxSeccomp, error) {
-	if r.privileged {
-		return nil, nil
-	}
-	field, profile := "linux.security_context.seccomp", r.profile
-	var err error
-	switch {
-	case profile != nil:
-	case r.path != "":
-		field += "_profile_path"
-		profile, err = parseProfile(field, r.path)
-	case r.unset != "":
-		field = "runtime.unset_seccomp_profile"
-		profile, err = parseProfile(field, r.unset)
-	default:
-		return nil, nil
-	}
-	if err != nil {
+	field, profile, err := r.choose()
+	if err != nil || profile == nil {
 		return nil, err
 	}
 	if profile.GetProfileType() == runtimeapi.SecurityProfile_Unconfined {
@@ -52,19 +40,56 @@ func (r seccompRequest) load(host *Host) (*specs.LinuxSeccomp, error) {
 	}
 	switch profile.GetProfileType() {
 	case runtimeapi.SecurityProfile_RuntimeDefault:
+		if r.standard != "" {
+			return loadSeccomp(host, "seccomp_profile", r.standard)
+		}
 		return defaultSeccomp(r.capabilities), nil
 	case runtimeapi.SecurityProfile_Localhost:
 		file, err := localPath(field, profile)
 		if err != nil {
 			return nil, err
 		}
-		loaded, err := host.machine().SeccompProfile(file)
-		if err != nil {
-			return nil, unable(field+".localhost_ref", file, "cannot be loaded: %v", err)
-		}
-		return loaded, nil
+		return loadSeccomp(host, field+".localhost_ref", file)
 	}
 	return nil, invalid(field+".profile_type", profile.GetProfileType(), "is unknown")
+}
+
+// choose is the profile that counts and the field that has it; nil for none.
+func (r seccompRequest) choose() (field string, profile *runtimeapi.SecurityProfile, err error) {
+	if r.privileged {
+		if r.strict == "" {
+			return "", nil, nil
+		}
+		profile = &runtimeapi.SecurityProfile{ProfileType: runtimeapi.SecurityProfile_Localhost, LocalhostRef: r.strict}
+		return "runtime.privileged_seccomp_profile", profile, nil
+	}
+	field, profile = "linux.security_context.seccomp", r.profile
+	if profile == nil && r.path != "" {
+		field += "_profile_path"
+		profile, err = parseProfile(field, r.path)
+	}
+	// Kubelets ask for unconfined where pods ask for nothing.
+	if r.annotation.key != "" && err == nil && (profile == nil || profile.GetProfileType() == runtimeapi.SecurityProfile_Unconfined) {
+		if err := checkRef(field, profile); err != nil {
+			return field, nil, err
+		}
+		field = "annotation " + r.annotation.key
+		profile, err = parseProfile(field, r.annotation.value)
+	}
+	if profile == nil && r.unset != "" && err == nil {
+		field = "runtime.unset_seccomp_profile"
+		profile, err = parseProfile(field, r.unset)
+	}
+	return field, profile, err
+}
+
+// loadSeccomp reads a profile of a file that field names.
+func loadSeccomp(host *Host, field, file string) (*specs.LinuxSeccomp, error) {
+	loaded, err := host.machine().SeccompProfile(file)
+	if err != nil {
+		return nil, unable(field, file, "cannot be loaded: %v", err)
+	}
+	return loaded, nil
 }
 
 // checkSeccomp refuses a profile that is wrong on any machine.

@@ -76,7 +76,8 @@ func setSecurity(in *Input, s *specs.Spec) error {
 	seccompPath, appArmor := sc.GetSeccompProfilePath(), sc.GetApparmorProfile() //nolint:staticcheck // old clients only know the deprecated fields
 	request := seccompRequest{
 		profile: sc.GetSeccomp(), path: seccompPath, unset: in.Runtime.UnsetSeccompProfile,
-		privileged: sc.GetPrivileged(), capabilities: s.Process.Capabilities.Bounding,
+		annotation: in.seccompAnnotation(), standard: in.Handler.SeccompProfile,
+		privileged: sc.GetPrivileged(), strict: in.Runtime.PrivilegedSeccompProfile, capabilities: s.Process.Capabilities.Bounding,
 	}
 	profile, err := request.load(&in.Host)
 	if err != nil {

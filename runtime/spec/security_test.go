@@ -4,7 +4,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/containerd/containerd/v2/contrib/seccomp"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -77,113 +76,6 @@ func TestNoNewPrivileges(t *testing.T) {
 		security(&in).NoNewPrivs = want
 		if got := build(t, in).Process.NoNewPrivileges; got != want {
 			t.Errorf("got %v, want %v", got, want)
-		}
-	}
-}
-
-func TestSeccomp(t *testing.T) {
-	t.Parallel()
-	const none, standard, deny = specs.LinuxSeccompAction(""), specs.ActErrno, specs.ActErrno
-	for name, test := range map[string]struct {
-		profile    *runtimeapi.SecurityProfile
-		path       string
-		unset      string
-		want       specs.LinuxSeccompAction
-		syscalls   bool // the default profile, which lists some
-		privileged bool
-	}{
-		"none":                      {want: none},
-		"default":                   {profile: runtimeDefault, want: standard, syscalls: true},
-		"unconfined":                {profile: unconfined, unset: "runtime/default", want: none},
-		"file":                      {profile: local("/profiles/deny.json"), want: deny},
-		"file with prefix":          {profile: local("localhost//profiles/deny.json"), want: deny},
-		"unset default":             {unset: "runtime/default", want: standard, syscalls: true},
-		"unset unconfined":          {unset: "unconfined", want: none},
-		"unset file":                {unset: "localhost//profiles/deny.json", want: deny},
-		"deprecated":                {path: "docker/default", want: standard, syscalls: true},
-		"deprecated file":           {path: "localhost//profiles/deny.json", unset: "unconfined", want: deny},
-		"deprecated loses":          {profile: unconfined, path: "runtime/default", want: none},
-		"privileged":                {profile: runtimeDefault, privileged: true, want: none},
-		"privileged, even nonsense": {path: "nonsense", privileged: true, want: none},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			in := plain()
-			if test.privileged {
-				privilege(&in)
-			}
-			security(&in).Seccomp = test.profile
-			//lint:ignore SA1019 old clients only know the deprecated fields
-			security(&in).SeccompProfilePath = test.path //nolint:staticcheck // old clients send it
-			in.Runtime.UnsetSeccompProfile = test.unset
-			got := build(t, in).Linux.Seccomp
-			if test.want == none {
-				if got != nil {
-					t.Fatalf("got a profile: %v", got.DefaultAction)
-				}
-				return
-			}
-			if got == nil || got.DefaultAction != test.want || (len(got.Syscalls) > 0) != test.syscalls {
-				t.Fatalf("got %+v", got)
-			}
-		})
-	}
-}
-
-func TestSeccompRefused(t *testing.T) {
-	t.Parallel()
-	for name, test := range map[string]struct {
-		profile *runtimeapi.SecurityProfile
-		path    string
-		off     bool
-		kind    error
-		say     string
-	}{
-		"relative file":      {profile: local("deny.json"), kind: wrong, say: `seccomp.localhost_ref "deny.json"`},
-		"no file":            {profile: local(""), kind: wrong, say: "seccomp.localhost_ref"},
-		"missing file":       {profile: local("/profiles/none.json"), kind: lacks, say: `"/profiles/none.json" cannot be loaded`},
-		"reference in vain":  {profile: &runtimeapi.SecurityProfile{LocalhostRef: "/x"}, kind: wrong, say: "does not go with profile type RuntimeDefault"},
-		"unconfined in vain": {profile: &runtimeapi.SecurityProfile{ProfileType: 1, LocalhostRef: "/x"}, kind: wrong, say: "does not go with"},
-		"unknown type":       {profile: &runtimeapi.SecurityProfile{ProfileType: 9}, kind: wrong, say: "seccomp.profile_type 9"},
-		"deprecated":         {path: "/x", kind: wrong, say: `seccomp_profile_path "/x"`},
-		"no support":         {profile: runtimeDefault, off: true, kind: lacks, say: "this kernel has no seccomp"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			in := plain()
-			in.Host.Seccomp = !test.off
-			security(&in).Seccomp = test.profile
-			//lint:ignore SA1019 old clients only know the deprecated fields
-			security(&in).SeccompProfilePath = test.path //nolint:staticcheck // old clients send it
-			refused(t, in, test.kind, test.say)
-		})
-	}
-	in := plain()
-	in.Host.Seccomp = false
-	security(&in).Seccomp = unconfined
-	build(t, in)
-}
-
-// TestSeccompFollowsCapabilities builds more capability sets than are cached,
-// twice, and compares each profile with containerd's for that set.
-func TestSeccompFollowsCapabilities(t *testing.T) {
-	t.Parallel()
-	names := []string{"SYS_ADMIN", "SYS_TIME", "SYS_PTRACE", "BPF", "SYS_MODULE", "SYSLOG"}
-	for range 2 {
-		for bits := range 1 << len(names) {
-			in := plain()
-			security(&in).Seccomp = runtimeDefault
-			security(&in).Capabilities = &runtimeapi.Capability{}
-			for i, name := range names {
-				if bits&(1<<i) != 0 {
-					security(&in).Capabilities.AddCapabilities = append(security(&in).Capabilities.AddCapabilities, name)
-				}
-			}
-			s := build(t, in)
-			want := seccomp.DefaultProfile(s)
-			if len(s.Linux.Seccomp.Syscalls) != len(want.Syscalls) {
-				t.Fatalf("%v: got %d rules, want %d", security(&in).Capabilities.AddCapabilities, len(s.Linux.Seccomp.Syscalls), len(want.Syscalls))
-			}
 		}
 	}
 }

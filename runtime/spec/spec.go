@@ -35,6 +35,8 @@ type Input struct {
 	Config    *runtimeapi.ContainerConfig
 	Image     ocispec.ImageConfig
 	ImageName string // reference for annotations
+	// ImageAnnotations are those of the image's manifest.
+	ImageAnnotations map[string]string
 
 	Handler     config.Handler
 	HandlerName string // for messages
