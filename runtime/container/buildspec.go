@@ -14,53 +14,65 @@ import (
 	"github.com/trivet-cri/trivet/runtime/users"
 )
 
-// spec builds the container's OCI spec from all that it depends on.
-func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.Image, volumes []spec.Volume) (*specs.Spec, error) {
+// spec builds the container's OCI spec from all that it depends on, with
+// volumes that are yet to be made.
+func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.Image) (_ *specs.Spec, volumes []volume, err error) {
 	sc := c.Config.GetLinux().GetSecurityContext()
 	var db *users.Database
-	err := s.unpacked(ctx, img, c.snapshotter, func() (err error) {
+	err = s.unpacked(ctx, img, c.snapshotter, func() (err error) {
 		db, err = s.accounts.of(ctx, s.Snapshots, c.snapshotter, img.ChainID)
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	user, err := users.Resolve(db, sc, img.Config.Config.User)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	namespaces, err := s.namespaces(p, c.Config)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	labels, err := s.label(p, c)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	prepared, err := s.prepareMounts(ctx, p, c, labels.MountLabel)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
+	}
+	if volumes, err = s.volumes(c.ID, c.Config, img); err != nil {
+		return nil, nil, err
 	}
 	handlerName := p.HandlerName
 	if handlerName == "" {
 		handlerName = s.Config.DefaultHandler
 	}
-	var features spec.Features
-	if spec.NeedsFeatures(c.Config) {
-		if features, err = s.Handlers.Features(ctx, handlerName); err != nil {
-			return nil, err
-		}
+	features, err := s.features(ctx, handlerName, c.Config)
+	if err != nil {
+		return nil, nil, err
 	}
 	imageName := c.Config.GetImage().GetUserSpecifiedImage()
 	if imageName == "" {
 		imageName = img.DisplayName()
 	}
-	return spec.Build(spec.Input{
+	built, err := spec.Build(spec.Input{
 		ID: c.ID, PodID: p.ID, Pod: p.Config, Config: prepared, Image: img.Config.Config, ImageName: imageName, ImageAnnotations: img.Annotations,
 		Handler: p.Handler, HandlerName: handlerName, Features: features, Runtime: s.Config, Systemd: s.Systemd,
-		Namespaces: namespaces, Files: p.Files, Volumes: volumes, User: user, SELinux: labels,
+		Namespaces: namespaces, Files: p.Files, Volumes: binds(volumes), User: user, SELinux: labels,
 		Base: s.Bases[handlerName], Host: s.Host, CDI: s.CDI, Classes: s.Classes,
 	})
+	return built, volumes, err
+}
+
+// features are what a handler can do. It is asked only if the container needs
+// anything of it.
+func (s *Service) features(ctx context.Context, handler string, cfg *runtimeapi.ContainerConfig) (spec.Features, error) {
+	if !spec.NeedsFeatures(cfg) {
+		return spec.Features{}, nil
+	}
+	return s.Handlers.Features(ctx, handler)
 }
 
 // namespaces are those of the pod, with the PID namespace that the container

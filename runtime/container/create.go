@@ -118,8 +118,7 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	}
 	operation.Stage(ctx, "spec")
 	made.Add("SELinux labels", func(context.Context) error { s.unlabel(c); return nil })
-	volumes := s.volumes(c.ID, cfg, img)
-	ociSpec, err := s.spec(ctx, p, c, img, volumes)
+	ociSpec, volumes, err := s.spec(ctx, p, c, img)
 	if err != nil {
 		return nil, err
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/container/containertest"
 	"github.com/trivet-cri/trivet/runtime/image/imagetest"
+	"github.com/trivet-cri/trivet/runtime/mountsfile"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
 )
 
@@ -195,6 +196,56 @@ func TestVolumes(t *testing.T) {
 	off := newNode(t, func(d *container.Deps) { d.Config.IgnoreImageVolumes = true })
 	off.create(t, "server")
 	off.leaves(t, "container", "snapshot")
+}
+
+// TestDefaultMounts are copies, where the request mounts nothing, and before
+// the image's volumes.
+func TestDefaultMounts(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "key"), []byte("of the node"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	n := newNode(t, func(d *container.Deps) {
+		d.DefaultMounts = []mountsfile.Mount{
+			{Source: dir, Target: "/run/secrets"},
+			{Source: dir + "/key", Target: "/etc/key"},
+			{Source: dir, Target: "/data"},
+			{Source: dir, Target: "/mine"},
+			{Source: dir + "/none", Target: "/none"},
+		}
+	})
+	c := n.create(t, "server", func(cfg *runtimeapi.ContainerConfig) {
+		cfg.Mounts = []*runtimeapi.Mount{{HostPath: dir, ContainerPath: "/mine/"}}
+	})
+	record, _ := n.World.Containers.Get(c.ID)
+	sources := make(map[string]string)
+	for _, m := range record.Spec.Mounts {
+		if strings.HasPrefix(m.Source, n.VolumeDir()) {
+			sources[m.Destination] = m.Source
+		}
+	}
+	if len(sources) != 3 {
+		t.Errorf("mounted are %v", sources)
+	}
+	for _, file := range []string{sources["/run/secrets"] + "/key", sources["/etc/key"], sources["/data"] + "/key"} {
+		if text, err := os.ReadFile(file); err != nil || string(text) != "of the node" {
+			t.Errorf("%s has %q, %v", file, text, err)
+		}
+	}
+	if err := n.Process.Containers.Remove(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	n.leaves(t)
+	// One that cannot be copied takes all with it.
+	if err := os.Symlink(".", filepath.Join(dir, "circle")); err != nil {
+		t.Fatal(err)
+	}
+	_, err := n.Process.Containers.Create(t.Context(), n.pod, containertest.Config("server"))
+	if err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("got %v", err)
+	}
+	n.leaves(t)
 }
 
 // TestAccountsAreReadOnce: also by many containers at the same time, one of

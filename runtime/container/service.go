@@ -21,6 +21,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/image"
 	"github.com/trivet-cri/trivet/runtime/imagevolume"
+	"github.com/trivet-cri/trivet/runtime/mountsfile"
 	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/selinux"
@@ -89,11 +90,13 @@ type Deps struct {
 	// JournalDir for notes of those under way.
 	CheckpointDir, JournalDir string
 
-	Host    spec.Host
-	CDI     spec.CDI
-	Bases   map[string]*specs.Spec // base specs of handlers, by handler
-	Classes spec.Classes           // of RDT and block I/O, nil for none
-	Labels  *selinux.Labels        // nil without SELinux; those of Pods
+	Host  spec.Host
+	CDI   spec.CDI
+	Bases map[string]*specs.Spec // base specs of handlers, by handler
+	// DefaultMounts are those of all containers.
+	DefaultMounts []mountsfile.Mount
+	Classes       spec.Classes    // of RDT and block I/O, nil for none
+	Labels        *selinux.Labels // nil without SELinux; those of Pods
 
 	Records   Records
 	Specs     Specs

@@ -19,44 +19,106 @@ import (
 	"github.com/trivet-cri/trivet/internal/ident"
 	"github.com/trivet-cri/trivet/internal/undo"
 	"github.com/trivet-cri/trivet/runtime/image"
+	"github.com/trivet-cri/trivet/runtime/mountsfile"
 	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
-// volumes are the volumes that the image declares and the request does not
-// mount over. They live as long as the container, on disk.
-func (s *Service) volumes(id string, cfg *runtimeapi.ContainerConfig, img image.Image) []spec.Volume {
-	if s.Config.IgnoreImageVolumes {
-		return nil
-	}
-	mounted := make(map[string]bool)
+// volume is a directory or file of the container's own that Trivet fills.
+type volume struct {
+	spec.Volume
+	// from is the node's; nil for what the image declares.
+	from *mountsfile.Mount
+}
+
+// volumes are those that the node has for all containers and those that the
+// image declares, except where the request mounts. The node's count before
+// the image's. They live as long as the container, on disk.
+func (s *Service) volumes(id string, cfg *runtimeapi.ContainerConfig, img image.Image) ([]volume, error) {
+	taken := make(map[string]bool)
 	for _, m := range cfg.GetMounts() {
-		mounted[path.Clean(m.GetContainerPath())] = true
+		taken[path.Clean(m.GetContainerPath())] = true
 	}
-	var volumes []spec.Volume
-	for i, destination := range slices.Sorted(maps.Keys(img.Config.Config.Volumes)) {
-		if mounted[path.Join("/", destination)] {
+	var volumes []volume
+	add := func(name, destination string, from *mountsfile.Mount) {
+		at := spec.Volume{HostPath: filepath.Join(s.VolumeDir, id, name), ContainerPath: destination}
+		taken[path.Join("/", destination)] = true
+		volumes = append(volumes, volume{at, from})
+	}
+	for i, m := range s.DefaultMounts {
+		if taken[m.Target] {
 			continue
 		}
-		volumes = append(volumes, spec.Volume{
-			HostPath: filepath.Join(s.VolumeDir, id, strconv.Itoa(i)), ContainerPath: destination,
-		})
+		exists, err := m.Exists()
+		if err != nil {
+			return nil, err
+		}
+		if exists {
+			add("default-"+strconv.Itoa(i), m.Target, &m)
+		}
 	}
-	return volumes
+	if s.Config.IgnoreImageVolumes {
+		return volumes, nil
+	}
+	for i, destination := range slices.Sorted(maps.Keys(img.Config.Config.Volumes)) {
+		if !taken[path.Join("/", destination)] {
+			add(strconv.Itoa(i), destination, nil)
+		}
+	}
+	return volumes, nil
+}
+
+// binds are the volumes as a spec has them.
+func binds(volumes []volume) []spec.Volume {
+	var all []spec.Volume
+	for _, v := range volumes {
+		all = append(all, v.Volume)
+	}
+	return all
 }
 
 // makeVolumes makes the volumes, if there are any.
-func (s *Service) makeVolumes(ctx context.Context, made *undo.Stack, c *Container, volumes []spec.Volume) error {
+func (s *Service) makeVolumes(ctx context.Context, made *undo.Stack, c *Container, volumes []volume) error {
 	if len(volumes) == 0 {
 		return nil
 	}
 	operation.Stage(ctx, "volumes")
 	made.Add("volumes", func(context.Context) error { return s.removeVolumes(c.ID) })
-	return s.fillVolumes(ctx, c, volumes)
+	var ofImage []spec.Volume
+	for _, v := range volumes {
+		if v.from == nil {
+			ofImage = append(ofImage, v.Volume)
+			continue
+		}
+		if err := os.MkdirAll(filepath.Dir(v.HostPath), 0o755); err != nil {
+			return fmt.Errorf("make volume for %q: %w", v.ContainerPath, err)
+		}
+		if err := v.from.Copy(ctx, v.HostPath); err != nil {
+			return err
+		}
+		if err := c.relabel(v.Volume); err != nil {
+			return err
+		}
+	}
+	return s.fillVolumes(ctx, c, ofImage)
+}
+
+// relabel gives a volume the container's SELinux label.
+func (c *Container) relabel(v spec.Volume) error {
+	if c.mountLabel == "" {
+		return nil
+	}
+	if err := label.Relabel(v.HostPath, c.mountLabel, false); err != nil {
+		return fmt.Errorf("label volume for %q: %w", v.ContainerPath, err)
+	}
+	return nil
 }
 
 // fillVolumes makes the volumes with what the image has in their places.
 func (s *Service) fillVolumes(ctx context.Context, c *Container, volumes []spec.Volume) error {
+	if len(volumes) == 0 {
+		return nil
+	}
 	img, err := s.Images.Resolve(ctx, c.ImageID)
 	if err != nil {
 		return err
@@ -66,10 +128,8 @@ func (s *Service) fillVolumes(ctx context.Context, c *Container, volumes []spec.
 			if err := fillVolume(root, v); err != nil {
 				return err
 			}
-			if c.mountLabel != "" {
-				if err := label.Relabel(v.HostPath, c.mountLabel, false); err != nil {
-					return fmt.Errorf("label volume for %q: %w", v.ContainerPath, err)
-				}
+			if err := c.relabel(v); err != nil {
+				return err
 			}
 		}
 		return nil

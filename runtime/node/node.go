@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/runtime/mountsfile"
 	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
@@ -20,6 +21,7 @@ type Machine struct {
 	BootID         string                 // of this run of the kernel
 	UserNamespaces bool                   // the kernel has them
 	Bases          map[string]*specs.Spec // base specs, by runtime handler
+	DefaultMounts  []mountsfile.Mount     // of all containers
 }
 
 // Detect reads the facts. An error names the file that cannot be read.
@@ -38,6 +40,11 @@ func Detect(cfg config.Runtime) (Machine, error) {
 	m := Machine{Host: host, BootID: strings.TrimSpace(string(boot)), Bases: make(map[string]*specs.Spec)}
 	if limit, err := os.ReadFile("/proc/sys/user/max_user_namespaces"); err == nil {
 		m.UserNamespaces = strings.TrimSpace(string(limit)) != "0"
+	}
+	if cfg.DefaultMountsFile != "" {
+		if m.DefaultMounts, err = mountsfile.Read(cfg.DefaultMountsFile); err != nil {
+			return Machine{}, fmt.Errorf("runtime.default_mounts_file: %w", err)
+		}
 	}
 	for name, handler := range cfg.Handlers {
 		if handler.CgroupWritable && !host.CgroupV2 {

@@ -142,6 +142,27 @@ func TestDetect(t *testing.T) {
 	}
 }
 
+func TestDefaultMounts(t *testing.T) {
+	t.Parallel()
+	cfg := config.Default().Runtime
+	cfg.DefaultMountsFile = filepath.Join(t.TempDir(), "mounts.conf")
+	if _, err := node.Detect(cfg); err == nil || !strings.Contains(err.Error(), "runtime.default_mounts_file: open "+cfg.DefaultMountsFile) {
+		t.Errorf("without the file: %v", err)
+	}
+	for text, want := range map[string]int{"/a:/b\n": 1, "a:b": -1} {
+		if err := os.WriteFile(cfg.DefaultMountsFile, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m, err := node.Detect(cfg)
+		if want < 0 && (err == nil || !strings.Contains(err.Error(), "runtime.default_mounts_file: "+cfg.DefaultMountsFile+":1: ")) {
+			t.Errorf("%q: %v", text, err)
+		}
+		if want >= 0 && (err != nil || len(m.DefaultMounts) != want) {
+			t.Errorf("%q: %v, %v", text, m.DefaultMounts, err)
+		}
+	}
+}
+
 func TestUnknownTimezone(t *testing.T) {
 	t.Parallel()
 	cfg := config.Default().Runtime
