@@ -4,12 +4,15 @@ import (
 	"context"
 	"log/slog"
 
+	containerdlog "github.com/containerd/log"
 	"k8s.io/klog/v2"
 )
 
 // quiet sends the streaming library's own log, which repeats what sessions
-// report, to ours as debugging.
+// report, to ours as debugging. ttrpc's, of an answer that nobody waits for any
+// more, says nothing to anybody.
 func quiet(log *slog.Logger) {
+	_ = containerdlog.SetLevel(containerdlog.PanicLevel)
 	klog.SetSlogLogger(slog.New(asDebug{log.Handler()}))
 }
 

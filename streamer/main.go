@@ -45,7 +45,7 @@ func main() {
 func run(ctx context.Context, env member.Env) (err error) {
 	cfg := env.Config
 	quiet(env.Log)
-	containerd, err := engine.New(cfg.Containerd.Socket, cfg.Containerd.Namespace, cfg.Containerd.RequestTimeout.Std())
+	containerd, err := engine.New(cfg.Containerd.Socket, cfg.ContainerdState(), cfg.Containerd.Namespace, cfg.Containerd.RequestTimeout.Std())
 	if err != nil {
 		return err
 	}

@@ -67,6 +67,7 @@ type Launcher struct {
 // Containerd says how to reach containerd.
 type Containerd struct {
 	Socket         string   `toml:"socket" comment:"containerd's gRPC socket."`
+	State          string   `toml:"state" comment:"containerd's state directory, in which exec finds a container's shim; if it does not, exec goes through containerd. Empty: the directory of the socket."`
 	Namespace      string   `toml:"namespace" comment:"containerd namespace of all pods and images."`
 	ConnectTimeout Duration `toml:"connect_timeout" comment:"How long to wait for containerd at start before giving up."`
 	RequestTimeout Duration `toml:"request_timeout" comment:"Deadline of a call whose caller has set none."`
@@ -204,6 +205,14 @@ func (c *Config) StreamerSocket() string { return c.inState(c.Streamer.Socket, "
 
 // NetSyncSocket is netsync's internal socket path.
 func (c *Config) NetSyncSocket() string { return c.inState(c.CNI.Socket, "netsync.sock") }
+
+// ContainerdState is containerd's state directory.
+func (c *Config) ContainerdState() string {
+	if c.Containerd.State != "" {
+		return c.Containerd.State
+	}
+	return filepath.Dir(c.Containerd.Socket)
+}
 
 // NRISocket is where NRI plugins register.
 func (c *Config) NRISocket() string { return c.inState(c.NRI.SocketPath, "nri.sock") }

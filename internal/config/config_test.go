@@ -205,6 +205,14 @@ func TestSocketPaths(t *testing.T) {
 	derived := func() []string {
 		return []string{cfg.LauncherSocket(), cfg.CRISocket(), cfg.StreamerSocket(), cfg.NetSyncSocket(), cfg.CNICacheDir(), cfg.HealthSocket()}
 	}
+	cfg.Containerd.Socket = "/c/containerd.sock"
+	if cfg.ContainerdState() != "/c" {
+		t.Errorf("containerd's state directory is %q", cfg.ContainerdState())
+	}
+	cfg.Containerd.State = "/cs"
+	if cfg.ContainerdState() != "/cs" {
+		t.Errorf("containerd's state directory is %q, not as set", cfg.ContainerdState())
+	}
 	want := []string{"/s/launcher.sock", "/s/trivet.sock", "/s/streamer.sock", "/s/netsync.sock", "/r/cni", "/s/runtime-health.sock"}
 	if got := derived(); !reflect.DeepEqual(got, want) {
 		t.Errorf("paths are %v, want %v", got, want)

@@ -129,6 +129,7 @@ func (l *Launcher) validate(check *checker) {
 
 func (c *Containerd) validate(check *checker) {
 	check.absolute("containerd.socket", c.Socket)
+	check.absoluteIfSet("containerd.state", c.State)
 	if c.Namespace == "" {
 		check.add("containerd.namespace", "is empty")
 	}

@@ -125,6 +125,7 @@ func TestEveryRuleNamesFileLineAndKey(t *testing.T) {
 		{"streamer", `stream_idle_timeout = "0s"`, `streamer.stream_idle_timeout: 0s is not a positive duration`},
 		{"streamer", `tls_client_ca_file = "/ca.pem"`, `streamer.tls_client_ca_file: is set but enable_tls_streaming is not`},
 		{"streamer", `exec_sync_output_limit = 0`, `streamer.exec_sync_output_limit: 0 is less than 1`},
+		{"containerd", `state = "run"`, `containerd.state: "run" is not an absolute path`},
 		{"streamer", `max_execs_per_container = -1`, `streamer.max_execs_per_container: -1 is negative`},
 		{"streamer", `drain_exec_sync_io_timeout = "0s"`, `streamer.drain_exec_sync_io_timeout: 0s is not a positive duration`},
 		{"streamer", `pipe_size = 4095`, `streamer.pipe_size: 4095 is less than a page, 4096`},

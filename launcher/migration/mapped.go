@@ -16,6 +16,7 @@ func same(field func(*config.Config) any, p ...string) counterpart {
 // counterparts are the keys whose value is taken over as it is.
 var counterparts = []counterpart{
 	same(func(c *config.Config) any { return &c.Containerd.Socket }, grpcPlugin, "address"),
+	{path: path{"state"}, field: func(c *config.Config) any { return &c.Containerd.State }},
 
 	same(func(c *config.Config) any { return &c.Runtime.EnableSELinux }, runtimePlugin, "enable_selinux"),
 	same(func(c *config.Config) any { return &c.Runtime.SELinuxCategoryRange }, runtimePlugin, "selinux_category_range"),

@@ -47,7 +47,6 @@ var own = map[string]string{
 var topLevel = []path{
 	{"version"},
 	{"root"},
-	{"state"},
 	{"temp"},
 	{"plugin_dir"},
 	{"oom_score"},

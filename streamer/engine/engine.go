@@ -1,6 +1,9 @@
 // Package engine is the streamer's way to containerd: processes beside a
 // container's own, and its terminal.
 //
+//	exec, start, wait, delete ──▶ the container's shim, or else containerd ──▶ shim
+//	container's record ─────────▶ containerd
+//
 // It uses the raw task and container services, because an exec is short and
 // each round trip shows. Nothing waits for containerd at start: a call made
 // while containerd is away fails with errdefs.ErrUnavailable and names the
@@ -35,18 +38,21 @@ const (
 // concurrent use.
 type Engine struct {
 	socket     string
+	state      string
 	namespace  string
 	timeout    time.Duration
 	conn       *grpc.ClientConn
 	containers containersapi.ContainersClient
 	tasks      tasksapi.TasksClient
 	templates  templates
+	shims      shims
 }
 
-// New returns an engine for the containerd at socket. timeout is the deadline
-// of a call whose context has none. It does not connect; Close it.
-func New(socket, namespace string, timeout time.Duration) (*Engine, error) {
-	e := &Engine{socket: socket, namespace: namespace, timeout: timeout}
+// New returns an engine for the containerd at socket, whose state directory is
+// state. timeout is the deadline of a call whose context has none. It does not
+// connect; Close it.
+func New(socket, state, namespace string, timeout time.Duration) (*Engine, error) {
+	e := &Engine{socket: socket, state: state, namespace: namespace, timeout: timeout}
 	conn, err := grpc.NewClient("unix://"+socket,
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler()),
@@ -66,8 +72,11 @@ func New(socket, namespace string, timeout time.Duration) (*Engine, error) {
 	return e, nil
 }
 
-// Close ends the connection; calls under way fail.
-func (e *Engine) Close() error { return e.conn.Close() }
+// Close ends the connections; calls under way fail.
+func (e *Engine) Close() error {
+	e.shims.close()
+	return e.conn.Close()
+}
 
 // call puts every call into the namespace, gives it a deadline and maps its
 // error to an errdefs kind.

@@ -142,7 +142,12 @@ func start(t *testing.T) (*engine.Engine, *containerd, string, func()) {
 
 func dial(t *testing.T, socket string) *engine.Engine {
 	t.Helper()
-	e, err := engine.New(socket, "pods", 10*time.Second)
+	return dialState(t, socket, t.TempDir())
+}
+
+func dialState(t *testing.T, socket, state string) *engine.Engine {
+	t.Helper()
+	e, err := engine.New(socket, state, "pods", 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}

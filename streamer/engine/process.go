@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -38,8 +39,8 @@ type Command struct {
 	Stdin, Stdout, Stderr string
 }
 
-// Exec prepares a process; Start runs it. What Exec made is released by
-// Delete. Errors: ErrNotFound (no such container), ErrFailedPrecondition
+// Exec prepares a process; Start runs it. What Exec made, also if it fails,
+// is released by Delete. Errors: ErrNotFound (no such container), ErrFailedPrecondition
 // (the container is not running).
 func (e *Engine) Exec(ctx context.Context, p Process, c Command) error {
 	process, err := e.process(ctx, p.Container, c.Args, c.Terminal)
@@ -50,7 +51,8 @@ func (e *Engine) Exec(ctx context.Context, p Process, c Command) error {
 	if err != nil {
 		return fmt.Errorf("encode process: %w", err)
 	}
-	_, err = e.tasks.Exec(ctx, &tasksapi.ExecProcessRequest{
+	e.reach(p)
+	_, err = e.service(p).Exec(ctx, &tasksapi.ExecProcessRequest{
 		ContainerID: p.Container, ExecID: p.ID,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Terminal: c.Terminal,
 		Spec: &anypb.Any{TypeUrl: processType, Value: encoded},
@@ -61,17 +63,20 @@ func (e *Engine) Exec(ctx context.Context, p Process, c Command) error {
 // Start runs a prepared process and returns its pid, as containerd sees it.
 // A command that cannot be run gives the OCI runtime's own message.
 func (e *Engine) Start(ctx context.Context, p Process) (uint32, error) {
-	reply, err := e.tasks.Start(ctx, &tasksapi.StartRequest{ContainerID: p.Container, ExecID: p.ID})
+	reply, err := e.service(p).Start(ctx, &tasksapi.StartRequest{ContainerID: p.Container, ExecID: p.ID})
 	return reply.GetPid(), e.explain(ctx, p.Container, err)
 }
 
 // Wait returns the exit code when the process has exited. It goes on when
-// containerd is restarted meanwhile.
+// containerd is restarted meanwhile, or the connection to the shim is lost.
 func (e *Engine) Wait(ctx context.Context, p Process) (uint32, error) {
 	var code uint32
 	err := awaitBack(ctx, func() error {
-		reply, err := e.tasks.Wait(ctx, &tasksapi.WaitRequest{ContainerID: p.Container, ExecID: p.ID})
+		reply, err := e.service(p).Wait(ctx, &tasksapi.WaitRequest{ContainerID: p.Container, ExecID: p.ID})
 		code = reply.GetExitStatus()
+		if errors.Is(err, errShimGone) {
+			e.shims.drop(p) // containerd knows what that means
+		}
 		return err
 	})
 	if err != nil {
@@ -95,16 +100,18 @@ func (e *Engine) Pid(ctx context.Context, p Process) (uint32, error) {
 
 // Kill sends SIGKILL. It is no error if the process has exited.
 func (e *Engine) Kill(ctx context.Context, p Process) error {
-	_, err := e.tasks.Kill(ctx, &tasksapi.KillRequest{ContainerID: p.Container, ExecID: p.ID, Signal: uint32(unix.SIGKILL)})
+	_, err := e.service(p).Kill(ctx, &tasksapi.KillRequest{ContainerID: p.Container, ExecID: p.ID, Signal: uint32(unix.SIGKILL)})
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("kill %v: %w", p, err)
 	}
 	return nil
 }
 
-// Delete releases an exited process. It is no error if there is none.
+// Delete releases an exited process. It is no error if there is none. If it
+// fails, containerd is asked the next time.
 func (e *Engine) Delete(ctx context.Context, p Process) error {
-	_, err := e.tasks.DeleteProcess(ctx, &tasksapi.DeleteProcessRequest{ContainerID: p.Container, ExecID: p.ID})
+	defer e.shims.drop(p)
+	_, err := e.service(p).DeleteProcess(ctx, &tasksapi.DeleteProcessRequest{ContainerID: p.Container, ExecID: p.ID})
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("delete %v: %w", p, err)
 	}
@@ -114,7 +121,7 @@ func (e *Engine) Delete(ctx context.Context, p Process) error {
 // CloseStdin lets the process see the end of its input, once the writers of
 // the FIFO have closed it too.
 func (e *Engine) CloseStdin(ctx context.Context, p Process) error {
-	_, err := e.tasks.CloseIO(ctx, &tasksapi.CloseIORequest{ContainerID: p.Container, ExecID: p.ID, Stdin: true})
+	_, err := e.service(p).CloseIO(ctx, &tasksapi.CloseIORequest{ContainerID: p.Container, ExecID: p.ID, Stdin: true})
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("close stdin of %v: %w", p, err)
 	}
@@ -123,7 +130,7 @@ func (e *Engine) CloseStdin(ctx context.Context, p Process) error {
 
 // Resize sets the size of a process's terminal, in characters.
 func (e *Engine) Resize(ctx context.Context, p Process, width, height uint16) error {
-	_, err := e.tasks.ResizePty(ctx, &tasksapi.ResizePtyRequest{
+	_, err := e.service(p).ResizePty(ctx, &tasksapi.ResizePtyRequest{
 		ContainerID: p.Container, ExecID: p.ID, Width: uint32(width), Height: uint32(height),
 	})
 	if err != nil {

@@ -19,6 +19,7 @@ func (l *Lab) configuration(dir string) *config.Config {
 	// Tests kill members far more often than machines lose them.
 	cfg.Launcher.BackoffMax = config.Duration(500 * time.Millisecond)
 	cfg.Containerd.Socket = l.ContainerdSocket
+	cfg.Containerd.State = l.ContainerdState
 	cfg.Containerd.Namespace = l.Namespace
 	cfg.Containerd.ConnectTimeout = config.Duration(20 * time.Second)
 	cfg.Runtime.Handlers = map[string]config.Handler{

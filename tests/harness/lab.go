@@ -16,6 +16,7 @@ import (
 // LabInfo is what a running lab says about itself.
 type LabInfo struct {
 	ContainerdSocket string `json:"containerd_socket"`
+	ContainerdState  string `json:"containerd_state"`
 	CertsDir         string `json:"certs_dir"`
 	CNIConfDir       string `json:"cni_conf_dir"`
 	CNIBinDir        string `json:"cni_bin_dir"`

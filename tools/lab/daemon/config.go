@@ -27,6 +27,9 @@ type Containerd struct {
 // Socket is the path of the gRPC socket.
 func (c Containerd) Socket() string { return filepath.Join(c.Dir, "containerd.sock") }
 
+// State is where containerd keeps what is gone after a reboot.
+func (c Containerd) State() string { return filepath.Join(c.Dir, "state") }
+
 // Root is where containerd keeps images and snapshots.
 func (c Containerd) Root() string { return filepath.Join(c.Dir, "root") }
 
@@ -69,7 +72,7 @@ func (c Containerd) Configuration() ([]byte, error) {
 		plugins["io.containerd.grpc.v1.cri"] = table{"stream_server_address": "127.0.0.1", "stream_server_port": "0"}
 	}
 	text, err := toml.Marshal(table{
-		"version": 4, "root": c.Root(), "state": c.path("state"), "temp": c.path("temp"),
+		"version": 4, "root": c.Root(), "state": c.State(), "temp": c.path("temp"),
 		"imports": []string{}, "disabled_plugins": disabled, "plugins": plugins,
 		"debug": table{"level": "info"},
 	})

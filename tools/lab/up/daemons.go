@@ -40,7 +40,7 @@ func (l *lab) startContainerd(ctx, daemons context.Context, cgroups []string, in
 		Log: l.path("containerd.log"), Cgroup: cgroups, Family: l.family,
 	}
 	l.spawn(func() error { return daemon.Run(daemons, spec) })
-	info.ContainerdSocket = c.Socket()
+	info.ContainerdSocket, info.ContainerdState = c.Socket(), c.State()
 	return await(ctx, "containerd", l.failed, func(ctx context.Context) error {
 		_, err := l.family.Output(ctx, l.path(binDir, "ctr"), "--address", c.Socket(), "version")
 		return err

@@ -42,6 +42,7 @@ type Options struct {
 // Info is what a lab prints when it is up, as one line of JSON.
 type Info struct {
 	ContainerdSocket string `json:"containerd_socket"`
+	ContainerdState  string `json:"containerd_state"`
 	CertsDir         string `json:"certs_dir"`
 	CNIConfDir       string `json:"cni_conf_dir"`
 	CNIBinDir        string `json:"cni_bin_dir"`

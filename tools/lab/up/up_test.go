@@ -102,7 +102,7 @@ func TestLabRunsAndLeavesNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if r.Namespace != "trivet" || r.Registry == "" || r.ContainerdSocket == "" || r.JaegerOTLP != "" {
+	if r.Namespace != "trivet" || r.Registry == "" || r.ContainerdSocket == "" || r.ContainerdState == "" || r.JaegerOTLP != "" {
 		t.Errorf("the lab says %+v", r.Info)
 	}
 	eventually(t, "containerd runs in its cgroup", func() bool { return r.daemon(t) != 0 })
