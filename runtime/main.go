@@ -123,6 +123,7 @@ type nouns struct {
 	checkpoints *podcheckpoint.Service
 	plugins     *nri.Plugins // nil without NRI
 	health      *node.Health
+	logs        *node.Logs
 	server      *rpc.Server
 	sweepViews  func(context.Context) error
 }
@@ -135,6 +136,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 		networks: network.New(o.netsync, cfg.Runtime, log),
 		handlers: handler.New(cfg.Runtime.Handlers, kernel, o.containerd, log),
 		health:   node.NewHealth(o.containerd, log),
+		logs:     node.NewLogs(o.streamer, log),
 	}
 	var err error
 	if n.images, err = image.New(o.containerd, cfg.Image, snapshotters(cfg), log); err != nil {
@@ -201,7 +203,7 @@ func (n *nouns) newServer(env member.Env, o *others) *rpc.Server {
 	server := rpc.NewServer(env.Log)
 	cri.Register(server,
 		cri.NewNode(cri.NodeDeps{
-			Config: cfg, RuntimeError: n.health.Error, Network: n.networks,
+			Config: cfg, RuntimeError: n.health.Error, Network: n.networks, Logs: n.logs,
 			Handlers: n.handlers.Reports, UserNamespacesHostNetwork: o.machine.UserNamespaces,
 			Plugins:   overview(n.plugins),
 			Overviews: map[string]cri.Overview{"pods": n.pods, "containers": n.containers, "checkpoints": n.checkpoints},

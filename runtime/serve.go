@@ -29,7 +29,7 @@ func (n *nouns) run(ctx context.Context, env member.Env) error {
 	defer stop()
 	var group errgroup.Group
 	for _, work := range []func(context.Context) error{
-		n.networks.Run, n.handlers.Run, n.images.Run, n.containers.Watch, n.containers.Thaw, n.health.Run,
+		n.networks.Run, n.handlers.Run, n.images.Run, n.containers.Watch, n.containers.Thaw, n.health.Run, n.logs.Run,
 		n.servePlugins,
 		func(ctx context.Context) error { n.pods.Verify(ctx); return nil },
 		func(ctx context.Context) error { return n.sweep(ctx, env.Log) },

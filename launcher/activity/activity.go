@@ -29,6 +29,21 @@ type Activity struct {
 	Operations []Operation   // oldest first
 	Quarantine []Quarantined // by kind and id
 	Network    Network
+	Logs       Logs
+}
+
+// Logs are containers' logs into which output does not go as it comes.
+type Logs struct {
+	Troubled []TroubledLog // by container
+	Dropped  uint64        // bytes of output that are in no log
+}
+
+// TroubledLog is one of them.
+type TroubledLog struct {
+	Container, Pod, Path string
+	State                string // limited, held-back or dropped
+	Why                  string
+	Dropped              uint64 // bytes
 }
 
 // Operation is work under way.
@@ -99,7 +114,8 @@ func parse(info map[string]string) (*Activity, error) {
 			Name string `json:"name"`
 		} `json:"networks"`
 	}
-	for key, into := range map[string]any{"operations": &operations, "quarantine": &quarantine, "network": &network} {
+	var logs logStatus
+	for key, into := range map[string]any{"operations": &operations, "quarantine": &quarantine, "network": &network, "logs": &logs} {
 		text, ok := info[key]
 		if !ok {
 			continue
@@ -108,7 +124,7 @@ func parse(info map[string]string) (*Activity, error) {
 			return nil, fmt.Errorf("read %s of runtime's status: %w", key, err)
 		}
 	}
-	activity := &Activity{Network: network.Network}
+	activity := &Activity{Network: network.Network, Logs: logs.logs()}
 	activity.Network.Networks = []string{} // not null, for those who loop over it
 	for _, n := range network.Networks {
 		activity.Network.Networks = append(activity.Network.Networks, n.Name)

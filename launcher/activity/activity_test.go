@@ -77,6 +77,8 @@ func TestAsk(t *testing.T) {
 		"quarantine": `{"pods":{"b":"bad","a":"worse"},"containers":{"c":"gone"}}`,
 		"network":    `{"ready":true,"attachments":3,"networks":[{"name":"cluster"},{"name":"storage"}],"config_error":"x"}`,
 		"config":     `{"anything":"else"}`,
+		"logs": `{"logs":[{"container":{"id":"c1","name":"web","pod_namespace":"ns","pod_name":"p"},"log_path":"/l","state":2,"since":{"seconds":5},"error":"full"},
+			{"container":{"name":"a","pod_namespace":"ns","pod_name":"p"},"state":3,"dropped_bytes":4}],"dropped_bytes":9}`,
 	}})
 	got, err := activity.Ask(t.Context(), socket)
 	if err != nil {
@@ -91,6 +93,10 @@ func TestAsk(t *testing.T) {
 	n := got.Network
 	if !n.Ready || n.Attachments != 3 || n.ConfigError != "x" || !slices.Equal(n.Networks, []string{"cluster", "storage"}) {
 		t.Errorf("network is %+v", n)
+	}
+	logs := []activity.TroubledLog{{"a", "ns/p", "", "dropped", "", 4}, {"web", "ns/p", "/l", "held-back", "full", 0}}
+	if !slices.Equal(got.Logs.Troubled, logs) || got.Logs.Dropped != 9 {
+		t.Errorf("logs are %+v", got.Logs)
 	}
 }
 

@@ -34,6 +34,8 @@ type Report struct {
 	Operations   []Operation       `json:"operations"` // oldest first
 	Quarantine   []Quarantined     `json:"quarantine"`
 	Network      *activity.Network `json:"network"`
+	Logs         []Log             `json:"troubled_logs"`
+	DroppedBytes uint64            `json:"dropped_log_bytes"` // since streamer has started
 	now          time.Time
 }
 
@@ -49,6 +51,16 @@ type Quarantined struct {
 	Kind   string `json:"kind"` // pods, containers or images
 	ID     string `json:"id"`
 	Reason string `json:"reason"`
+}
+
+// Log is a container's log into which output does not go as it comes.
+type Log struct {
+	Pod          string `json:"pod"`
+	Container    string `json:"container"`
+	State        string `json:"state"` // limited, held-back or dropped
+	DroppedBytes uint64 `json:"dropped_bytes"`
+	Path         string `json:"path"`
+	Reason       string `json:"reason"`
 }
 
 // Member is one supervised process.
@@ -78,7 +90,7 @@ func New(status *launcherv1.StatusResponse, runtime *activity.Activity, asked er
 		StartedAt: status.GetStartedAt().AsTime(), UptimeSeconds: age(status.GetStartedAt(), now).Seconds(),
 		Restarts: status.GetRestarts(), ConfigPath: status.GetConfigPath(), CRISocket: status.GetCriSocket(),
 		// Empty lists, not null, for those who loop over them.
-		Members: []Member{}, History: []Restart{}, Operations: []Operation{}, Quarantine: []Quarantined{}, now: now,
+		Members: []Member{}, History: []Restart{}, Operations: []Operation{}, Quarantine: []Quarantined{}, Logs: []Log{}, now: now,
 	}
 	r.add(runtime, asked)
 	for _, m := range status.GetMembers() {
@@ -106,6 +118,10 @@ func (r *Report) add(runtime *activity.Activity, asked error) {
 		return
 	}
 	r.Network = &runtime.Network
+	r.DroppedBytes = runtime.Logs.Dropped
+	for _, l := range runtime.Logs.Troubled {
+		r.Logs = append(r.Logs, Log{Pod: l.Pod, Container: l.Container, State: l.State, DroppedBytes: l.Dropped, Path: l.Path, Reason: l.Why})
+	}
 	for _, o := range runtime.Operations {
 		r.Operations = append(r.Operations, Operation{Operation: o.What, Stage: o.Stage, AgeSeconds: o.Age.Seconds()})
 	}

@@ -49,6 +49,10 @@ var runtimes = map[string]*activity.Activity{
 		},
 		Quarantine: []activity.Quarantined{{Kind: "pods", ID: "abc", Why: "read record:\n\tunexpected end"}},
 		Network:    activity.Network{Ready: true, Attachments: 12, Networks: []string{"cluster"}},
+		Logs: activity.Logs{Dropped: 4096, Troubled: []activity.TroubledLog{
+			{Container: "web", Pod: "ns/name", Path: "/var/log/x", State: "dropped", Why: "append to log: no space left on device", Dropped: 4000},
+			{Container: "fast", Pod: "ns/other", Path: "/var/log/y", State: "limited"},
+		}},
 	},
 }
 

@@ -87,6 +87,13 @@ func (r *Report) runtime(section func(), row func(...string)) {
 	for _, q := range r.Quarantine {
 		row(q.Kind, q.ID, line(q.Reason))
 	}
+	if len(r.Logs) > 0 {
+		section()
+		row("LOG OF", "IN POD", "OUTPUT IS", "DROPPED BYTES", "REASON")
+	}
+	for _, l := range r.Logs {
+		row(l.Container, l.Pod, l.State, strconv.FormatUint(l.DroppedBytes, 10), orDash(line(l.Reason)))
+	}
 }
 
 // network is netsync's state in one cell.

@@ -13,6 +13,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/internal/version"
 	netsyncv1 "github.com/trivet-cri/trivet/proto/netsync/v1"
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/runtime/handler"
 	"github.com/trivet-cri/trivet/runtime/operation"
 )
@@ -36,12 +37,20 @@ type Plugins interface {
 	Missing() []string // required ones, without which nothing is created
 }
 
+// Logs are the containers', as streamer sees them; *node.Logs are. Neither
+// method waits.
+type Logs interface {
+	Status() *streamerv1.ListTroubledLogsResponse
+	Condition() *runtimeapi.RuntimeCondition
+}
+
 // NodeDeps are what Node is made of.
 type NodeDeps struct {
 	Config *config.Config
 	// RuntimeError is nil while containerd answers. It never waits.
 	RuntimeError func() error
 	Network      Network
+	Logs         Logs
 	Plugins      Plugins // nil for none
 	// Handlers are the reports on runtime handlers that there are. It never waits.
 	Handlers func() map[string]handler.Report
@@ -71,7 +80,7 @@ func (n *Node) Version(context.Context, *runtimeapi.VersionRequest) (*runtimeapi
 // for containerd nor for a plugin.
 func (n *Node) Status(_ context.Context, r *runtimeapi.StatusRequest) (*runtimeapi.StatusResponse, error) {
 	response := &runtimeapi.StatusResponse{
-		Status: &runtimeapi.RuntimeStatus{Conditions: []*runtimeapi.RuntimeCondition{n.runtimeCondition(), n.networkCondition()}},
+		Status: &runtimeapi.RuntimeStatus{Conditions: []*runtimeapi.RuntimeCondition{n.runtimeCondition(), n.networkCondition(), n.Logs.Condition()}},
 		Features: &runtimeapi.RuntimeFeatures{
 			SupplementalGroupsPolicy:  true,
 			MountOptions:              true,
@@ -155,7 +164,7 @@ func (n *Node) info() (map[string]string, error) {
 	}
 	info := make(map[string]string)
 	for key, value := range map[string]any{
-		"config": n.Config, "operations": operations, "quarantine": quarantine, "network": n.Network.Status(), "handlers": n.Handlers(), "nri": plugins,
+		"config": n.Config, "operations": operations, "quarantine": quarantine, "network": n.Network.Status(), "handlers": n.Handlers(), "nri": plugins, "logs": n.Logs.Status(),
 	} {
 		text, err := json.Marshal(value)
 		if err != nil {

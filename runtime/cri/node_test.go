@@ -15,6 +15,7 @@ import (
 
 	"github.com/trivet-cri/trivet/internal/config"
 	netsyncv1 "github.com/trivet-cri/trivet/proto/netsync/v1"
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/runtime/cri"
 	"github.com/trivet-cri/trivet/runtime/handler"
 	"github.com/trivet-cri/trivet/runtime/operation"
@@ -37,6 +38,34 @@ func (n *netsync) SetPodCIDR(_ context.Context, cidrs []string) error {
 	return n.err
 }
 
+// logs is a fake cri.Logs.
+type logs struct{ bad bool }
+
+func (l logs) Status() *streamerv1.ListTroubledLogsResponse {
+	reply := &streamerv1.ListTroubledLogsResponse{}
+	if l.bad {
+		reply.Logs = []*streamerv1.TroubledLog{{LogPath: "/x.log"}}
+	}
+	return reply
+}
+
+func (l logs) Condition() *runtimeapi.RuntimeCondition {
+	return &runtimeapi.RuntimeCondition{Type: "Logs", Status: !l.bad}
+}
+
+// TestLogsInTrouble are a condition, and listed in the verbose status.
+func TestLogsInTrouble(t *testing.T) {
+	t.Parallel()
+	n, _ := newNode(func(d *cri.NodeDeps) { d.Logs = logs{bad: true} })
+	got := must[*runtimeapi.StatusResponse](t)(n.Status(t.Context(), &runtimeapi.StatusRequest{Verbose: true}))
+	if c := got.GetStatus().GetConditions()[2]; c.GetType() != "Logs" || c.GetStatus() {
+		t.Errorf("condition is %v", c)
+	}
+	if text := got.GetInfo()["logs"]; !strings.Contains(text, `"log_path":"/x.log"`) {
+		t.Errorf("verbose status has %s", text)
+	}
+}
+
 // overview is a fake cri.Overview.
 type overview struct {
 	running    []operation.Status
@@ -49,7 +78,7 @@ func (o overview) Quarantine() map[string]error { return o.quarantine }
 func newNode(edits ...func(*cri.NodeDeps)) (*cri.Node, *netsync) {
 	peer := &netsync{status: &netsyncv1.WatchStatusResponse{Ready: true}}
 	deps := cri.NodeDeps{
-		Config: config.Default(), RuntimeError: func() error { return nil }, Network: peer,
+		Config: config.Default(), RuntimeError: func() error { return nil }, Network: peer, Logs: logs{},
 		Handlers: func() map[string]handler.Report { return nil },
 	}
 	for _, edit := range edits {
@@ -101,7 +130,7 @@ func TestConditions(t *testing.T) {
 			try.runtime.Type, try.net.Type = runtimeapi.RuntimeReady, runtimeapi.NetworkReady
 			got := must[*runtimeapi.StatusResponse](t)(n.Status(t.Context(), &runtimeapi.StatusRequest{}))
 			conditions := got.GetStatus().GetConditions()
-			if len(conditions) != 2 || !proto.Equal(conditions[0], try.runtime) || !proto.Equal(conditions[1], try.net) || len(got.GetInfo()) > 0 {
+			if len(conditions) != 3 || !proto.Equal(conditions[0], try.runtime) || !proto.Equal(conditions[1], try.net) || len(got.GetInfo()) > 0 {
 				t.Errorf("got %v", got)
 			}
 		})

@@ -28,13 +28,16 @@ func (p *pump) commit(s *source, in, out []byte) (time.Duration, error) {
 		return again, nil
 	}
 	wait, drop := p.trouble.fail(time.Now(), p.set.tuning)
-	if !drop && !p.forced {
+	drop = drop || p.forced
+	p.trouble.now.Store(&failure{since: p.trouble.since, err: err, dropped: drop})
+	if !drop {
 		if p.trouble.first() {
 			p.log.Warn("log cannot be written, output is held back", "log", p.request.GetLogPath(), "error", err)
 		}
 		return wait, nil
 	}
 	p.trouble.dropped.Add(uint64(len(in)))
+	p.set.dropped.Add(uint64(len(in)))
 	if p.trouble.shouldWarn(time.Now(), p.set.tuning.warnEvery) {
 		p.log.Warn("log cannot be written, output is dropped", "log", p.request.GetLogPath(),
 			"dropped_bytes", p.trouble.dropped.Load(), "error", err)

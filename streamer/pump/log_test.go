@@ -2,6 +2,7 @@ package pump_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -336,6 +337,10 @@ func TestDiskFullForAWhile(t *testing.T) {
 		want = append(want, fmt.Sprintf("%d %s", i, strings.Repeat("x", 90)))
 	}
 	out.write(t, strings.Join(want, "\n")+"\n") // 100 KiB, and 45 bytes more a line
+	eventually(t, "trouble", func() bool {
+		troubles, dropped := p.Troubles()
+		return len(troubles) == 1 && troubles[0].State == streamerv1.TroubledLog_STATE_HELD_BACK && dropped == 0
+	})
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
@@ -362,6 +367,11 @@ func TestDiskFull(t *testing.T) {
 		out.write(t, strings.Repeat(line, 1000))
 	}
 	eventually(t, "dropped output", func() bool { info, _ := p.Info(id); return info.Dropped > 3<<20 })
+	troubles, dropped := p.Troubles()
+	if len(troubles) != 1 || troubles[0].State != streamerv1.TroubledLog_STATE_DROPPED || !errors.Is(troubles[0].Err, unix.ENOSPC) ||
+		troubles[0].Container.GetId() != id || troubles[0].Dropped < 3<<20 || dropped < 3<<20 {
+		t.Errorf("troubles are %+v, dropped %d", troubles, dropped)
+	}
 	if err := os.Truncate(r.GetLogPath(), 0); err != nil {
 		t.Fatal(err)
 	}
@@ -370,6 +380,9 @@ func TestDiskFull(t *testing.T) {
 		raw, err := os.ReadFile(r.GetLogPath())
 		return err == nil && bytes.HasSuffix(raw, []byte(" F again\n"))
 	})
+	if troubles, still := p.Troubles(); len(troubles) > 0 || still < dropped {
+		t.Errorf("after recovery troubles are %+v, dropped %d", troubles, still)
+	}
 	if _, err := p.Close(t.Context(), id, 0); err != nil {
 		t.Error(err)
 	}

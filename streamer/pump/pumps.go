@@ -28,6 +28,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -83,6 +84,7 @@ type Pumps struct {
 	tuning  tuning
 	spaces  *workspaces
 	poller  *poller
+	dropped atomic.Uint64 // bytes of output that are in no log
 	resumed chan struct{}
 	ended   chan struct{} // closed when Run returns
 

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/pump"
 )
 
@@ -210,6 +211,9 @@ func TestRateLimitHoldsBack(t *testing.T) {
 		if err != nil {
 			break
 		}
+	}
+	if troubles, _ := p.Troubles(); len(troubles) != 1 || troubles[0].State != streamerv1.TroubledLog_STATE_LIMITED {
+		t.Errorf("troubles are %+v", troubles)
 	}
 	if wrote > 1100<<10 {
 		t.Errorf("%d bytes written against a limit of 1000 a second and a pipe of 1 MiB", wrote)

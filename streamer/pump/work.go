@@ -70,13 +70,15 @@ func (p *pump) serve(s *source, event bool) time.Duration {
 // heldBack is how long to let the output wait in its FIFOs. A container that
 // has ended is not made to wait for its limit.
 func (p *pump) heldBack(now time.Time) time.Duration {
+	limited := p.rate.wait(now)
+	p.trouble.limited.Store(limited > 0 && !p.closing)
 	switch {
 	case p.forced:
 		return 0
 	case p.closing:
 		return p.trouble.wait(now)
 	}
-	return max(p.trouble.wait(now), p.rate.wait(now))
+	return max(p.trouble.wait(now), limited)
 }
 
 // batch moves what s has, at most one batch of it.

@@ -27,6 +27,7 @@ type Logs interface {
 	Reopen(ctx context.Context, id string) error
 	Info(id string) (pump.Info, bool)
 	Count() int
+	Troubles() (troubles []pump.Trouble, dropped uint64)
 }
 
 // Pumps is the log pump.

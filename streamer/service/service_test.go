@@ -25,8 +25,9 @@ type fake struct {
 	drain time.Duration
 	kept  []string
 	// during is called while an ExecSync runs.
-	during func()
-	infos  map[string]pump.Info
+	during   func()
+	infos    map[string]pump.Info
+	troubles []pump.Trouble
 }
 
 func (f *fake) Open(context.Context, *streamerv1.OpenIORequest) (*streamerv1.OpenIOResponse, error) {
@@ -46,6 +47,8 @@ func (f *fake) Sweep(_ context.Context, keep []string, _ time.Time) ([]string, e
 
 func (f *fake) Info(id string) (pump.Info, bool) { info, ok := f.infos[id]; return info, ok }
 func (f *fake) Count() int                       { return len(f.infos) }
+
+func (f *fake) Troubles() ([]pump.Trouble, uint64) { return f.troubles, 7 }
 
 func (f *fake) Sync(context.Context, *streamerv1.ExecSyncRequest) (*streamerv1.ExecSyncResponse, error) {
 	if f.during != nil {
@@ -217,5 +220,26 @@ func TestExecSyncIsListed(t *testing.T) {
 	}
 	if left := sessions.List(); len(left) != 0 {
 		t.Errorf("left are %+v", left)
+	}
+}
+
+func TestListTroubledLogs(t *testing.T) {
+	t.Parallel()
+	s, f, _ := newService()
+	since := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	f.troubles = []pump.Trouble{
+		{Container: container("aa"), Path: "/a", State: streamerv1.TroubledLog_STATE_LIMITED},
+		{Container: container("bb"), Path: "/b", State: streamerv1.TroubledLog_STATE_DROPPED, Since: since, Err: errors.New("disk"), Dropped: 3},
+	}
+	reply, err := s.ListTroubledLogs(t.Context(), &streamerv1.ListTroubledLogsRequest{})
+	if err != nil || len(reply.GetLogs()) != 2 || reply.GetDroppedBytes() != 7 {
+		t.Fatalf("reply %v, error %v", reply, err)
+	}
+	limited, dropped := reply.GetLogs()[0], reply.GetLogs()[1]
+	if limited.GetSince() != nil || limited.GetError() != "" || limited.GetState() != streamerv1.TroubledLog_STATE_LIMITED {
+		t.Errorf("limited: %v", limited)
+	}
+	if !dropped.GetSince().AsTime().Equal(since) || dropped.GetError() != "disk" || dropped.GetDroppedBytes() != 3 || dropped.GetContainer().GetId() != "bb" {
+		t.Errorf("dropped: %v", dropped)
 	}
 }

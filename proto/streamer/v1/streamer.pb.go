@@ -26,6 +26,64 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// State says what becomes of the output.
+type TroubledLog_State int32
+
+const (
+	// STATE_UNSPECIFIED is not used.
+	TroubledLog_STATE_UNSPECIFIED TroubledLog_State = 0
+	// STATE_LIMITED: the container writes more than it may, and waits. This is
+	// as configured, and no trouble of the log's.
+	TroubledLog_STATE_LIMITED TroubledLog_State = 1
+	// STATE_HELD_BACK: the log cannot be written, and the container waits.
+	TroubledLog_STATE_HELD_BACK TroubledLog_State = 2
+	// STATE_DROPPED: the log cannot be written, and output is dropped.
+	TroubledLog_STATE_DROPPED TroubledLog_State = 3
+)
+
+// Enum value maps for TroubledLog_State.
+var (
+	TroubledLog_State_name = map[int32]string{
+		0: "STATE_UNSPECIFIED",
+		1: "STATE_LIMITED",
+		2: "STATE_HELD_BACK",
+		3: "STATE_DROPPED",
+	}
+	TroubledLog_State_value = map[string]int32{
+		"STATE_UNSPECIFIED": 0,
+		"STATE_LIMITED":     1,
+		"STATE_HELD_BACK":   2,
+		"STATE_DROPPED":     3,
+	}
+)
+
+func (x TroubledLog_State) Enum() *TroubledLog_State {
+	p := new(TroubledLog_State)
+	*p = x
+	return p
+}
+
+func (x TroubledLog_State) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (TroubledLog_State) Descriptor() protoreflect.EnumDescriptor {
+	return file_streamer_v1_streamer_proto_enumTypes[0].Descriptor()
+}
+
+func (TroubledLog_State) Type() protoreflect.EnumType {
+	return &file_streamer_v1_streamer_proto_enumTypes[0]
+}
+
+func (x TroubledLog_State) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use TroubledLog_State.Descriptor instead.
+func (TroubledLog_State) EnumDescriptor() ([]byte, []int) {
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{19, 0}
+}
+
 // Container identifies a container in logs and spans.
 type Container struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1226,6 +1284,191 @@ func (x *ListSessionsResponse) GetPumps() int32 {
 	return 0
 }
 
+// ListTroubledLogsRequest is empty.
+type ListTroubledLogsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTroubledLogsRequest) Reset() {
+	*x = ListTroubledLogsRequest{}
+	mi := &file_streamer_v1_streamer_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTroubledLogsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTroubledLogsRequest) ProtoMessage() {}
+
+func (x *ListTroubledLogsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamer_v1_streamer_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTroubledLogsRequest.ProtoReflect.Descriptor instead.
+func (*ListTroubledLogsRequest) Descriptor() ([]byte, []int) {
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{18}
+}
+
+// TroubledLog is a log into which output does not go as it comes.
+type TroubledLog struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// container is whose log it is.
+	Container *Container `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
+	// log_path is where it is.
+	LogPath string `protobuf:"bytes,2,opt,name=log_path,json=logPath,proto3" json:"log_path,omitempty"`
+	// state is what becomes of the output now.
+	State TroubledLog_State `protobuf:"varint,3,opt,name=state,proto3,enum=trivet.streamer.v1.TroubledLog_State" json:"state,omitempty"`
+	// since is when the log could not be written first; unset with STATE_LIMITED.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// error is why it cannot be written.
+	Error string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	// dropped_bytes is the container's output that is in no log, since streamer
+	// has started.
+	DroppedBytes  uint64 `protobuf:"varint,6,opt,name=dropped_bytes,json=droppedBytes,proto3" json:"dropped_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TroubledLog) Reset() {
+	*x = TroubledLog{}
+	mi := &file_streamer_v1_streamer_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TroubledLog) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TroubledLog) ProtoMessage() {}
+
+func (x *TroubledLog) ProtoReflect() protoreflect.Message {
+	mi := &file_streamer_v1_streamer_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TroubledLog.ProtoReflect.Descriptor instead.
+func (*TroubledLog) Descriptor() ([]byte, []int) {
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *TroubledLog) GetContainer() *Container {
+	if x != nil {
+		return x.Container
+	}
+	return nil
+}
+
+func (x *TroubledLog) GetLogPath() string {
+	if x != nil {
+		return x.LogPath
+	}
+	return ""
+}
+
+func (x *TroubledLog) GetState() TroubledLog_State {
+	if x != nil {
+		return x.State
+	}
+	return TroubledLog_STATE_UNSPECIFIED
+}
+
+func (x *TroubledLog) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *TroubledLog) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+func (x *TroubledLog) GetDroppedBytes() uint64 {
+	if x != nil {
+		return x.DroppedBytes
+	}
+	return 0
+}
+
+// ListTroubledLogsResponse has the logs in trouble.
+type ListTroubledLogsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// logs are those in trouble now.
+	Logs []*TroubledLog `protobuf:"bytes,1,rep,name=logs,proto3" json:"logs,omitempty"`
+	// dropped_bytes is all output that is in no log, also of containers that are
+	// gone, since streamer has started.
+	DroppedBytes  uint64 `protobuf:"varint,2,opt,name=dropped_bytes,json=droppedBytes,proto3" json:"dropped_bytes,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTroubledLogsResponse) Reset() {
+	*x = ListTroubledLogsResponse{}
+	mi := &file_streamer_v1_streamer_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTroubledLogsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTroubledLogsResponse) ProtoMessage() {}
+
+func (x *ListTroubledLogsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamer_v1_streamer_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTroubledLogsResponse.ProtoReflect.Descriptor instead.
+func (*ListTroubledLogsResponse) Descriptor() ([]byte, []int) {
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *ListTroubledLogsResponse) GetLogs() []*TroubledLog {
+	if x != nil {
+		return x.Logs
+	}
+	return nil
+}
+
+func (x *ListTroubledLogsResponse) GetDroppedBytes() uint64 {
+	if x != nil {
+		return x.DroppedBytes
+	}
+	return 0
+}
+
 // SweepRequest lists what exists.
 type SweepRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1240,7 +1483,7 @@ type SweepRequest struct {
 
 func (x *SweepRequest) Reset() {
 	*x = SweepRequest{}
-	mi := &file_streamer_v1_streamer_proto_msgTypes[18]
+	mi := &file_streamer_v1_streamer_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1252,7 +1495,7 @@ func (x *SweepRequest) String() string {
 func (*SweepRequest) ProtoMessage() {}
 
 func (x *SweepRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_streamer_v1_streamer_proto_msgTypes[18]
+	mi := &file_streamer_v1_streamer_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1265,7 +1508,7 @@ func (x *SweepRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepRequest.ProtoReflect.Descriptor instead.
 func (*SweepRequest) Descriptor() ([]byte, []int) {
-	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{18}
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *SweepRequest) GetContainerIds() []string {
@@ -1293,7 +1536,7 @@ type SweepResponse struct {
 
 func (x *SweepResponse) Reset() {
 	*x = SweepResponse{}
-	mi := &file_streamer_v1_streamer_proto_msgTypes[19]
+	mi := &file_streamer_v1_streamer_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1305,7 +1548,7 @@ func (x *SweepResponse) String() string {
 func (*SweepResponse) ProtoMessage() {}
 
 func (x *SweepResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_streamer_v1_streamer_proto_msgTypes[19]
+	mi := &file_streamer_v1_streamer_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1318,7 +1561,7 @@ func (x *SweepResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SweepResponse.ProtoReflect.Descriptor instead.
 func (*SweepResponse) Descriptor() ([]byte, []int) {
-	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{19}
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SweepResponse) GetRemoved() []string {
@@ -1413,12 +1656,28 @@ const file_streamer_v1_streamer_proto_rawDesc = "" +
 	"\vconnections\x18\v \x01(\x03R\vconnections\"e\n" +
 	"\x14ListSessionsResponse\x127\n" +
 	"\bsessions\x18\x01 \x03(\v2\x1b.trivet.streamer.v1.SessionR\bsessions\x12\x14\n" +
-	"\x05pumps\x18\x02 \x01(\x05R\x05pumps\"d\n" +
+	"\x05pumps\x18\x02 \x01(\x05R\x05pumps\"\x19\n" +
+	"\x17ListTroubledLogsRequest\"\xea\x02\n" +
+	"\vTroubledLog\x12;\n" +
+	"\tcontainer\x18\x01 \x01(\v2\x1d.trivet.streamer.v1.ContainerR\tcontainer\x12\x19\n" +
+	"\blog_path\x18\x02 \x01(\tR\alogPath\x12;\n" +
+	"\x05state\x18\x03 \x01(\x0e2%.trivet.streamer.v1.TroubledLog.StateR\x05state\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x12#\n" +
+	"\rdropped_bytes\x18\x06 \x01(\x04R\fdroppedBytes\"Y\n" +
+	"\x05State\x12\x15\n" +
+	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rSTATE_LIMITED\x10\x01\x12\x13\n" +
+	"\x0fSTATE_HELD_BACK\x10\x02\x12\x11\n" +
+	"\rSTATE_DROPPED\x10\x03\"t\n" +
+	"\x18ListTroubledLogsResponse\x123\n" +
+	"\x04logs\x18\x01 \x03(\v2\x1f.trivet.streamer.v1.TroubledLogR\x04logs\x12#\n" +
+	"\rdropped_bytes\x18\x02 \x01(\x04R\fdroppedBytes\"d\n" +
 	"\fSweepRequest\x12#\n" +
 	"\rcontainer_ids\x18\x01 \x03(\tR\fcontainerIds\x12/\n" +
 	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\")\n" +
 	"\rSweepResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x03(\tR\aremoved2\xcc\x06\n" +
+	"\aremoved\x18\x01 \x03(\tR\aremoved2\xbb\a\n" +
 	"\bStreamer\x12O\n" +
 	"\x06OpenIO\x12!.trivet.streamer.v1.OpenIORequest\x1a\".trivet.streamer.v1.OpenIOResponse\x12R\n" +
 	"\aCloseIO\x12\".trivet.streamer.v1.CloseIORequest\x1a#.trivet.streamer.v1.CloseIOResponse\x12X\n" +
@@ -1427,7 +1686,8 @@ const file_streamer_v1_streamer_proto_rawDesc = "" +
 	"\vPrepareExec\x12&.trivet.streamer.v1.PrepareExecRequest\x1a'.trivet.streamer.v1.PrepareExecResponse\x12d\n" +
 	"\rPrepareAttach\x12(.trivet.streamer.v1.PrepareAttachRequest\x1a).trivet.streamer.v1.PrepareAttachResponse\x12s\n" +
 	"\x12PreparePortForward\x12-.trivet.streamer.v1.PreparePortForwardRequest\x1a..trivet.streamer.v1.PreparePortForwardResponse\x12a\n" +
-	"\fListSessions\x12'.trivet.streamer.v1.ListSessionsRequest\x1a(.trivet.streamer.v1.ListSessionsResponse\x12L\n" +
+	"\fListSessions\x12'.trivet.streamer.v1.ListSessionsRequest\x1a(.trivet.streamer.v1.ListSessionsResponse\x12m\n" +
+	"\x10ListTroubledLogs\x12+.trivet.streamer.v1.ListTroubledLogsRequest\x1a,.trivet.streamer.v1.ListTroubledLogsResponse\x12L\n" +
 	"\x05Sweep\x12 .trivet.streamer.v1.SweepRequest\x1a!.trivet.streamer.v1.SweepResponseB;Z9github.com/trivet-cri/trivet/proto/streamer/v1;streamerv1b\x06proto3"
 
 var (
@@ -1442,65 +1702,76 @@ func file_streamer_v1_streamer_proto_rawDescGZIP() []byte {
 	return file_streamer_v1_streamer_proto_rawDescData
 }
 
-var file_streamer_v1_streamer_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
+var file_streamer_v1_streamer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
+var file_streamer_v1_streamer_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
 var file_streamer_v1_streamer_proto_goTypes = []any{
-	(*Container)(nil),                  // 0: trivet.streamer.v1.Container
-	(*OpenIORequest)(nil),              // 1: trivet.streamer.v1.OpenIORequest
-	(*OpenIOResponse)(nil),             // 2: trivet.streamer.v1.OpenIOResponse
-	(*CloseIORequest)(nil),             // 3: trivet.streamer.v1.CloseIORequest
-	(*CloseIOResponse)(nil),            // 4: trivet.streamer.v1.CloseIOResponse
-	(*ReopenLogRequest)(nil),           // 5: trivet.streamer.v1.ReopenLogRequest
-	(*ReopenLogResponse)(nil),          // 6: trivet.streamer.v1.ReopenLogResponse
-	(*ExecSyncRequest)(nil),            // 7: trivet.streamer.v1.ExecSyncRequest
-	(*ExecSyncResponse)(nil),           // 8: trivet.streamer.v1.ExecSyncResponse
-	(*PrepareExecRequest)(nil),         // 9: trivet.streamer.v1.PrepareExecRequest
-	(*PrepareExecResponse)(nil),        // 10: trivet.streamer.v1.PrepareExecResponse
-	(*PrepareAttachRequest)(nil),       // 11: trivet.streamer.v1.PrepareAttachRequest
-	(*PrepareAttachResponse)(nil),      // 12: trivet.streamer.v1.PrepareAttachResponse
-	(*PreparePortForwardRequest)(nil),  // 13: trivet.streamer.v1.PreparePortForwardRequest
-	(*PreparePortForwardResponse)(nil), // 14: trivet.streamer.v1.PreparePortForwardResponse
-	(*ListSessionsRequest)(nil),        // 15: trivet.streamer.v1.ListSessionsRequest
-	(*Session)(nil),                    // 16: trivet.streamer.v1.Session
-	(*ListSessionsResponse)(nil),       // 17: trivet.streamer.v1.ListSessionsResponse
-	(*SweepRequest)(nil),               // 18: trivet.streamer.v1.SweepRequest
-	(*SweepResponse)(nil),              // 19: trivet.streamer.v1.SweepResponse
-	(*durationpb.Duration)(nil),        // 20: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 21: google.protobuf.Timestamp
+	(TroubledLog_State)(0),             // 0: trivet.streamer.v1.TroubledLog.State
+	(*Container)(nil),                  // 1: trivet.streamer.v1.Container
+	(*OpenIORequest)(nil),              // 2: trivet.streamer.v1.OpenIORequest
+	(*OpenIOResponse)(nil),             // 3: trivet.streamer.v1.OpenIOResponse
+	(*CloseIORequest)(nil),             // 4: trivet.streamer.v1.CloseIORequest
+	(*CloseIOResponse)(nil),            // 5: trivet.streamer.v1.CloseIOResponse
+	(*ReopenLogRequest)(nil),           // 6: trivet.streamer.v1.ReopenLogRequest
+	(*ReopenLogResponse)(nil),          // 7: trivet.streamer.v1.ReopenLogResponse
+	(*ExecSyncRequest)(nil),            // 8: trivet.streamer.v1.ExecSyncRequest
+	(*ExecSyncResponse)(nil),           // 9: trivet.streamer.v1.ExecSyncResponse
+	(*PrepareExecRequest)(nil),         // 10: trivet.streamer.v1.PrepareExecRequest
+	(*PrepareExecResponse)(nil),        // 11: trivet.streamer.v1.PrepareExecResponse
+	(*PrepareAttachRequest)(nil),       // 12: trivet.streamer.v1.PrepareAttachRequest
+	(*PrepareAttachResponse)(nil),      // 13: trivet.streamer.v1.PrepareAttachResponse
+	(*PreparePortForwardRequest)(nil),  // 14: trivet.streamer.v1.PreparePortForwardRequest
+	(*PreparePortForwardResponse)(nil), // 15: trivet.streamer.v1.PreparePortForwardResponse
+	(*ListSessionsRequest)(nil),        // 16: trivet.streamer.v1.ListSessionsRequest
+	(*Session)(nil),                    // 17: trivet.streamer.v1.Session
+	(*ListSessionsResponse)(nil),       // 18: trivet.streamer.v1.ListSessionsResponse
+	(*ListTroubledLogsRequest)(nil),    // 19: trivet.streamer.v1.ListTroubledLogsRequest
+	(*TroubledLog)(nil),                // 20: trivet.streamer.v1.TroubledLog
+	(*ListTroubledLogsResponse)(nil),   // 21: trivet.streamer.v1.ListTroubledLogsResponse
+	(*SweepRequest)(nil),               // 22: trivet.streamer.v1.SweepRequest
+	(*SweepResponse)(nil),              // 23: trivet.streamer.v1.SweepResponse
+	(*durationpb.Duration)(nil),        // 24: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 25: google.protobuf.Timestamp
 }
 var file_streamer_v1_streamer_proto_depIdxs = []int32{
-	0,  // 0: trivet.streamer.v1.OpenIORequest.container:type_name -> trivet.streamer.v1.Container
-	20, // 1: trivet.streamer.v1.CloseIORequest.drain_timeout:type_name -> google.protobuf.Duration
-	0,  // 2: trivet.streamer.v1.ExecSyncRequest.container:type_name -> trivet.streamer.v1.Container
-	20, // 3: trivet.streamer.v1.ExecSyncRequest.timeout:type_name -> google.protobuf.Duration
-	0,  // 4: trivet.streamer.v1.PrepareExecRequest.container:type_name -> trivet.streamer.v1.Container
-	0,  // 5: trivet.streamer.v1.PrepareAttachRequest.container:type_name -> trivet.streamer.v1.Container
-	21, // 6: trivet.streamer.v1.Session.started_at:type_name -> google.protobuf.Timestamp
-	0,  // 7: trivet.streamer.v1.Session.subject:type_name -> trivet.streamer.v1.Container
-	16, // 8: trivet.streamer.v1.ListSessionsResponse.sessions:type_name -> trivet.streamer.v1.Session
-	21, // 9: trivet.streamer.v1.SweepRequest.as_of:type_name -> google.protobuf.Timestamp
-	1,  // 10: trivet.streamer.v1.Streamer.OpenIO:input_type -> trivet.streamer.v1.OpenIORequest
-	3,  // 11: trivet.streamer.v1.Streamer.CloseIO:input_type -> trivet.streamer.v1.CloseIORequest
-	5,  // 12: trivet.streamer.v1.Streamer.ReopenLog:input_type -> trivet.streamer.v1.ReopenLogRequest
-	7,  // 13: trivet.streamer.v1.Streamer.ExecSync:input_type -> trivet.streamer.v1.ExecSyncRequest
-	9,  // 14: trivet.streamer.v1.Streamer.PrepareExec:input_type -> trivet.streamer.v1.PrepareExecRequest
-	11, // 15: trivet.streamer.v1.Streamer.PrepareAttach:input_type -> trivet.streamer.v1.PrepareAttachRequest
-	13, // 16: trivet.streamer.v1.Streamer.PreparePortForward:input_type -> trivet.streamer.v1.PreparePortForwardRequest
-	15, // 17: trivet.streamer.v1.Streamer.ListSessions:input_type -> trivet.streamer.v1.ListSessionsRequest
-	18, // 18: trivet.streamer.v1.Streamer.Sweep:input_type -> trivet.streamer.v1.SweepRequest
-	2,  // 19: trivet.streamer.v1.Streamer.OpenIO:output_type -> trivet.streamer.v1.OpenIOResponse
-	4,  // 20: trivet.streamer.v1.Streamer.CloseIO:output_type -> trivet.streamer.v1.CloseIOResponse
-	6,  // 21: trivet.streamer.v1.Streamer.ReopenLog:output_type -> trivet.streamer.v1.ReopenLogResponse
-	8,  // 22: trivet.streamer.v1.Streamer.ExecSync:output_type -> trivet.streamer.v1.ExecSyncResponse
-	10, // 23: trivet.streamer.v1.Streamer.PrepareExec:output_type -> trivet.streamer.v1.PrepareExecResponse
-	12, // 24: trivet.streamer.v1.Streamer.PrepareAttach:output_type -> trivet.streamer.v1.PrepareAttachResponse
-	14, // 25: trivet.streamer.v1.Streamer.PreparePortForward:output_type -> trivet.streamer.v1.PreparePortForwardResponse
-	17, // 26: trivet.streamer.v1.Streamer.ListSessions:output_type -> trivet.streamer.v1.ListSessionsResponse
-	19, // 27: trivet.streamer.v1.Streamer.Sweep:output_type -> trivet.streamer.v1.SweepResponse
-	19, // [19:28] is the sub-list for method output_type
-	10, // [10:19] is the sub-list for method input_type
-	10, // [10:10] is the sub-list for extension type_name
-	10, // [10:10] is the sub-list for extension extendee
-	0,  // [0:10] is the sub-list for field type_name
+	1,  // 0: trivet.streamer.v1.OpenIORequest.container:type_name -> trivet.streamer.v1.Container
+	24, // 1: trivet.streamer.v1.CloseIORequest.drain_timeout:type_name -> google.protobuf.Duration
+	1,  // 2: trivet.streamer.v1.ExecSyncRequest.container:type_name -> trivet.streamer.v1.Container
+	24, // 3: trivet.streamer.v1.ExecSyncRequest.timeout:type_name -> google.protobuf.Duration
+	1,  // 4: trivet.streamer.v1.PrepareExecRequest.container:type_name -> trivet.streamer.v1.Container
+	1,  // 5: trivet.streamer.v1.PrepareAttachRequest.container:type_name -> trivet.streamer.v1.Container
+	25, // 6: trivet.streamer.v1.Session.started_at:type_name -> google.protobuf.Timestamp
+	1,  // 7: trivet.streamer.v1.Session.subject:type_name -> trivet.streamer.v1.Container
+	17, // 8: trivet.streamer.v1.ListSessionsResponse.sessions:type_name -> trivet.streamer.v1.Session
+	1,  // 9: trivet.streamer.v1.TroubledLog.container:type_name -> trivet.streamer.v1.Container
+	0,  // 10: trivet.streamer.v1.TroubledLog.state:type_name -> trivet.streamer.v1.TroubledLog.State
+	25, // 11: trivet.streamer.v1.TroubledLog.since:type_name -> google.protobuf.Timestamp
+	20, // 12: trivet.streamer.v1.ListTroubledLogsResponse.logs:type_name -> trivet.streamer.v1.TroubledLog
+	25, // 13: trivet.streamer.v1.SweepRequest.as_of:type_name -> google.protobuf.Timestamp
+	2,  // 14: trivet.streamer.v1.Streamer.OpenIO:input_type -> trivet.streamer.v1.OpenIORequest
+	4,  // 15: trivet.streamer.v1.Streamer.CloseIO:input_type -> trivet.streamer.v1.CloseIORequest
+	6,  // 16: trivet.streamer.v1.Streamer.ReopenLog:input_type -> trivet.streamer.v1.ReopenLogRequest
+	8,  // 17: trivet.streamer.v1.Streamer.ExecSync:input_type -> trivet.streamer.v1.ExecSyncRequest
+	10, // 18: trivet.streamer.v1.Streamer.PrepareExec:input_type -> trivet.streamer.v1.PrepareExecRequest
+	12, // 19: trivet.streamer.v1.Streamer.PrepareAttach:input_type -> trivet.streamer.v1.PrepareAttachRequest
+	14, // 20: trivet.streamer.v1.Streamer.PreparePortForward:input_type -> trivet.streamer.v1.PreparePortForwardRequest
+	16, // 21: trivet.streamer.v1.Streamer.ListSessions:input_type -> trivet.streamer.v1.ListSessionsRequest
+	19, // 22: trivet.streamer.v1.Streamer.ListTroubledLogs:input_type -> trivet.streamer.v1.ListTroubledLogsRequest
+	22, // 23: trivet.streamer.v1.Streamer.Sweep:input_type -> trivet.streamer.v1.SweepRequest
+	3,  // 24: trivet.streamer.v1.Streamer.OpenIO:output_type -> trivet.streamer.v1.OpenIOResponse
+	5,  // 25: trivet.streamer.v1.Streamer.CloseIO:output_type -> trivet.streamer.v1.CloseIOResponse
+	7,  // 26: trivet.streamer.v1.Streamer.ReopenLog:output_type -> trivet.streamer.v1.ReopenLogResponse
+	9,  // 27: trivet.streamer.v1.Streamer.ExecSync:output_type -> trivet.streamer.v1.ExecSyncResponse
+	11, // 28: trivet.streamer.v1.Streamer.PrepareExec:output_type -> trivet.streamer.v1.PrepareExecResponse
+	13, // 29: trivet.streamer.v1.Streamer.PrepareAttach:output_type -> trivet.streamer.v1.PrepareAttachResponse
+	15, // 30: trivet.streamer.v1.Streamer.PreparePortForward:output_type -> trivet.streamer.v1.PreparePortForwardResponse
+	18, // 31: trivet.streamer.v1.Streamer.ListSessions:output_type -> trivet.streamer.v1.ListSessionsResponse
+	21, // 32: trivet.streamer.v1.Streamer.ListTroubledLogs:output_type -> trivet.streamer.v1.ListTroubledLogsResponse
+	23, // 33: trivet.streamer.v1.Streamer.Sweep:output_type -> trivet.streamer.v1.SweepResponse
+	24, // [24:34] is the sub-list for method output_type
+	14, // [14:24] is the sub-list for method input_type
+	14, // [14:14] is the sub-list for extension type_name
+	14, // [14:14] is the sub-list for extension extendee
+	0,  // [0:14] is the sub-list for field type_name
 }
 
 func init() { file_streamer_v1_streamer_proto_init() }
@@ -1513,13 +1784,14 @@ func file_streamer_v1_streamer_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamer_v1_streamer_proto_rawDesc), len(file_streamer_v1_streamer_proto_rawDesc)),
-			NumEnums:      0,
-			NumMessages:   20,
+			NumEnums:      1,
+			NumMessages:   23,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
 		GoTypes:           file_streamer_v1_streamer_proto_goTypes,
 		DependencyIndexes: file_streamer_v1_streamer_proto_depIdxs,
+		EnumInfos:         file_streamer_v1_streamer_proto_enumTypes,
 		MessageInfos:      file_streamer_v1_streamer_proto_msgTypes,
 	}.Build()
 	File_streamer_v1_streamer_proto = out.File

@@ -30,6 +30,7 @@ const (
 	Streamer_PrepareAttach_FullMethodName      = "/trivet.streamer.v1.Streamer/PrepareAttach"
 	Streamer_PreparePortForward_FullMethodName = "/trivet.streamer.v1.Streamer/PreparePortForward"
 	Streamer_ListSessions_FullMethodName       = "/trivet.streamer.v1.Streamer/ListSessions"
+	Streamer_ListTroubledLogs_FullMethodName   = "/trivet.streamer.v1.Streamer/ListTroubledLogs"
 	Streamer_Sweep_FullMethodName              = "/trivet.streamer.v1.Streamer/Sweep"
 )
 
@@ -73,6 +74,10 @@ type StreamerClient interface {
 	// open, the ExecSyncs under way, and the number of log pumps. Read-only;
 	// `trivet status --sessions` calls it.
 	ListSessions(ctx context.Context, in *ListSessionsRequest, opts ...grpc.CallOption) (*ListSessionsResponse, error)
+	// ListTroubledLogs returns the logs into which output does not go as it
+	// comes, and how much was dropped. Read-only. The runtime asks every few
+	// seconds, for the node's condition.
+	ListTroubledLogs(ctx context.Context, in *ListTroubledLogsRequest, opts ...grpc.CallOption) (*ListTroubledLogsResponse, error)
 	// Sweep tells which containers exist; FIFOs and state of every other are
 	// removed, and their pumps end. The runtime calls it after it has
 	// recovered. Idempotent.
@@ -167,6 +172,16 @@ func (c *streamerClient) ListSessions(ctx context.Context, in *ListSessionsReque
 	return out, nil
 }
 
+func (c *streamerClient) ListTroubledLogs(ctx context.Context, in *ListTroubledLogsRequest, opts ...grpc.CallOption) (*ListTroubledLogsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTroubledLogsResponse)
+	err := c.cc.Invoke(ctx, Streamer_ListTroubledLogs_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *streamerClient) Sweep(ctx context.Context, in *SweepRequest, opts ...grpc.CallOption) (*SweepResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(SweepResponse)
@@ -217,6 +232,10 @@ type StreamerServer interface {
 	// open, the ExecSyncs under way, and the number of log pumps. Read-only;
 	// `trivet status --sessions` calls it.
 	ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error)
+	// ListTroubledLogs returns the logs into which output does not go as it
+	// comes, and how much was dropped. Read-only. The runtime asks every few
+	// seconds, for the node's condition.
+	ListTroubledLogs(context.Context, *ListTroubledLogsRequest) (*ListTroubledLogsResponse, error)
 	// Sweep tells which containers exist; FIFOs and state of every other are
 	// removed, and their pumps end. The runtime calls it after it has
 	// recovered. Idempotent.
@@ -254,6 +273,9 @@ func (UnimplementedStreamerServer) PreparePortForward(context.Context, *PrepareP
 }
 func (UnimplementedStreamerServer) ListSessions(context.Context, *ListSessionsRequest) (*ListSessionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListSessions not implemented")
+}
+func (UnimplementedStreamerServer) ListTroubledLogs(context.Context, *ListTroubledLogsRequest) (*ListTroubledLogsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTroubledLogs not implemented")
 }
 func (UnimplementedStreamerServer) Sweep(context.Context, *SweepRequest) (*SweepResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Sweep not implemented")
@@ -423,6 +445,24 @@ func _Streamer_ListSessions_Handler(srv interface{}, ctx context.Context, dec fu
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Streamer_ListTroubledLogs_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTroubledLogsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamerServer).ListTroubledLogs(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Streamer_ListTroubledLogs_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamerServer).ListTroubledLogs(ctx, req.(*ListTroubledLogsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Streamer_Sweep_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(SweepRequest)
 	if err := dec(in); err != nil {
@@ -479,6 +519,10 @@ var Streamer_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListSessions",
 			Handler:    _Streamer_ListSessions_Handler,
+		},
+		{
+			MethodName: "ListTroubledLogs",
+			Handler:    _Streamer_ListTroubledLogs_Handler,
 		},
 		{
 			MethodName: "Sweep",
