@@ -27,6 +27,7 @@ type Config struct {
 	State      string     `toml:"state" comment:"Directory for what must not survive a reboot: sockets, FIFOs, pinned namespaces. On tmpfs."`
 	Log        Log        `toml:"log" comment:"Logs of all processes, on standard error."`
 	Tracing    Tracing    `toml:"tracing" comment:"OpenTelemetry traces of all processes."`
+	Metrics    Metrics    `toml:"metrics" comment:"Prometheus metrics of all processes."`
 	Launcher   Launcher   `toml:"launcher" comment:"The launcher: starts, watches and restarts the group."`
 	Containerd Containerd `toml:"containerd" comment:"The containerd that pods run on."`
 	Runtime    Runtime    `toml:"runtime" comment:"The CRI service."`
@@ -47,6 +48,11 @@ type Tracing struct {
 	Endpoint    string  `toml:"endpoint" comment:"OTLP gRPC endpoint, host:port. Empty switches tracing off."`
 	Insecure    bool    `toml:"insecure" comment:"Send without TLS."`
 	SampleRatio float64 `toml:"sample_ratio" comment:"Share of traces to sample when the caller brings no decision, 0 to 1."`
+}
+
+// Metrics configures where they are served for all processes.
+type Metrics struct {
+	Address string `toml:"address" comment:"Address on which the launcher serves /metrics over HTTP to anybody, host:port. Empty: nowhere."`
 }
 
 // Launcher configures the supervisor.

@@ -85,6 +85,7 @@ func (c *Config) validate() []problem {
 	check.oneOf("log.level", c.Log.Level, "debug", "info", "warn", "error")
 	check.oneOf("log.format", c.Log.Format, "text", "json")
 	c.Tracing.validate(check)
+	c.Metrics.validate(check)
 	c.Launcher.validate(check)
 	c.Containerd.validate(check)
 	c.Runtime.validate(check)
@@ -104,6 +105,18 @@ func (t *Tracing) validate(check *checker) {
 	}
 	if !(t.SampleRatio >= 0 && t.SampleRatio <= 1) { // so that NaN is refused, too
 		check.add("tracing.sample_ratio", "%v is not between 0 and 1", t.SampleRatio)
+	}
+}
+
+func (m *Metrics) validate(check *checker) {
+	if m.Address == "" {
+		return
+	}
+	// A name or no host at all would listen where nobody expects it.
+	host, port, err := net.SplitHostPort(m.Address)
+	number, bad := strconv.ParseUint(port, 10, 16)
+	if _, notIP := netip.ParseAddr(host); err != nil || bad != nil || number == 0 || notIP != nil && host != "localhost" {
+		check.add("metrics.address", "%q is not an IP address with a port", m.Address)
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package member is the common main of the supervised processes.
 //
-// A member reads the one configuration file, starts logs and traces, and
-// runs until SIGTERM or SIGINT; its Run function gets a context that ends
+// A member reads the one configuration file, starts logs, traces and metrics,
+// and runs until SIGTERM or SIGINT; its Run function gets a context that ends
 // then. Returning early, with or without an error, ends the process: the
 // launcher decides what follows.
 package member
@@ -12,12 +12,15 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
 
 	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/internal/listen"
+	"github.com/trivet-cri/trivet/internal/metrics"
 	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/internal/version"
 )
@@ -27,6 +30,8 @@ type Env struct {
 	Config    *config.Config
 	Log       *slog.Logger
 	Inherited listen.Inherited
+	// Metrics is where the member's own collectors go.
+	Metrics prometheus.Registerer
 }
 
 // Main runs a member called name ("runtime", ...) and exits the process.
@@ -45,7 +50,7 @@ func Main(name, usage string, run func(context.Context, Env) error) {
 			if c.Args().Present() {
 				return fmt.Errorf("unexpected argument %q", c.Args().First())
 			}
-			return start(c.Context, c.String("config"), service, inherited, run)
+			return start(c.Context, c.String("config"), name, inherited, run)
 		},
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
@@ -56,7 +61,8 @@ func Main(name, usage string, run func(context.Context, Env) error) {
 	}
 }
 
-func start(ctx context.Context, path, service string, inherited listen.Inherited, run func(context.Context, Env) error) error {
+func start(ctx context.Context, path, name string, inherited listen.Inherited, run func(context.Context, Env) error) error {
+	service := "trivet-" + name
 	cfg, err := config.Load(path)
 	if err != nil {
 		return err
@@ -71,10 +77,37 @@ func start(ctx context.Context, path, service string, inherited listen.Inherited
 	}
 	defer flush()
 	log.Info("starting", "version", version.String(), "pid", os.Getpid())
-	err = run(ctx, Env{Config: cfg, Log: log, Inherited: inherited})
+	registry := metrics.New()
+	stop := serve(ctx, cfg.State, name, registry, log)
+	defer stop()
+	err = run(ctx, Env{Config: cfg, Log: log, Inherited: inherited, Metrics: registry})
 	if err != nil {
 		return err
 	}
 	log.Info("stopped")
 	return nil
+}
+
+// serve serves the process's metrics until the returned function is called.
+// A member does its work without them, too.
+func serve(ctx context.Context, state, name string, registry *prometheus.Registry, log *slog.Logger) (stop func()) {
+	listener, socket, err := metrics.Listen(state, name)
+	if err != nil {
+		log.WarnContext(ctx, "metrics are not served", "error", err)
+		return func() {}
+	}
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := metrics.Serve(ctx, listener, registry, log); err != nil {
+			log.WarnContext(ctx, "metrics are not served", "error", err)
+		}
+	})
+	return func() {
+		cancel()
+		serving.Wait()
+		if err := socket.Remove(); err != nil {
+			log.WarnContext(ctx, "socket of metrics is left", "error", err)
+		}
+	}
 }

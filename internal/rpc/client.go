@@ -20,7 +20,7 @@ func Dial(path string) (*grpc.ClientConn, error) {
 	conn, err := grpc.NewClient("unix://"+path,
 		grpc.WithTransportCredentials(peerCredentials{}),
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler(otelgrpc.WithFilter(notHealth))),
-		grpc.WithChainUnaryInterceptor(fromGRPC),
+		grpc.WithChainUnaryInterceptor(fromGRPC, CountCall),
 		grpc.WithChainStreamInterceptor(streamFromGRPC),
 		grpc.WithDefaultCallOptions(
 			grpc.WaitForReady(true),

@@ -1,7 +1,7 @@
 // Package rpc makes the gRPC servers and connections between Trivet's
 // processes and towards the kubelet.
 //
-// What every RPC needs is here, once: tracing, the peer's uid, panics, the
+// What every RPC needs is here, once: tracing, metrics, the peer's uid, panics, the
 // mapping of errors to codes and back, one log line for an error that
 // nobody handles, and health.
 package rpc
@@ -47,8 +47,8 @@ func NewServer(log *slog.Logger) *Server {
 		grpc.MaxRecvMsgSize(maxMessage),
 		grpc.MaxSendMsgSize(maxMessage),
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithFilter(notHealth))),
-		grpc.ChainUnaryInterceptor(s.unary),
-		grpc.ChainStreamInterceptor(s.stream),
+		grpc.ChainUnaryInterceptor(countServed, s.unary),
+		grpc.ChainStreamInterceptor(countServedStream, s.stream),
 	)
 	healthpb.RegisterHealthServer(s.Server, s.Health)
 	return s
@@ -95,7 +95,8 @@ func (s *Server) stopWithin(grace time.Duration) {
 	cut.Wait()
 }
 
-func notHealth(info *stats.RPCTagInfo) bool {
-	return info.FullMethodName != healthpb.Health_Check_FullMethodName &&
-		info.FullMethodName != healthpb.Health_Watch_FullMethodName
+func notHealth(info *stats.RPCTagInfo) bool { return !isHealth(info.FullMethodName) }
+
+func isHealth(method string) bool {
+	return method == healthpb.Health_Check_FullMethodName || method == healthpb.Health_Watch_FullMethodName
 }

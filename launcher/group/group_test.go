@@ -157,6 +157,7 @@ func TestReload(t *testing.T) {
 		"missing program": {func(c *config.Config) { c.Launcher.BinDir = "/nowhere" }, errdefs.ErrFailedPrecondition, "/nowhere/trivet-netsync"},
 		"state":           {func(c *config.Config) { c.State = "/other" }, errdefs.ErrInvalidArgument, "state: cannot change"},
 		"launcher socket": {func(c *config.Config) { c.Launcher.Socket = "/other" }, errdefs.ErrInvalidArgument, "launcher.socket: cannot change"},
+		"metrics":         {func(c *config.Config) { c.Metrics.Address = "[::1]:9" }, errdefs.ErrInvalidArgument, "metrics.address: cannot change"},
 		"CRI socket":      {func(c *config.Config) { c.Runtime.Socket = "/other" }, errdefs.ErrInvalidArgument, "runtime.socket: cannot change"},
 		"address":         {func(c *config.Config) { c.Streamer.Address = "::1" }, errdefs.ErrInvalidArgument, "streamer.stream_server_address: cannot change from 127.0.0.1 to ::1"},
 		"port":            {func(c *config.Config) { c.Streamer.Port = 1 }, errdefs.ErrInvalidArgument, "streamer.stream_server_port: cannot change from 0 to 1"},

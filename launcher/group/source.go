@@ -65,6 +65,7 @@ func (s *Settings) replaces(old *Settings, source Source) error {
 	}{
 		{"state", old.Config.State, s.Config.State},
 		{"launcher.socket", old.Config.LauncherSocket(), s.Config.LauncherSocket()},
+		{"metrics.address", old.Config.Metrics.Address, s.Config.Metrics.Address},
 		{"runtime.socket", old.Config.CRISocket(), s.Config.CRISocket()},
 		{"streamer.stream_server_address", old.Config.Streamer.Address, s.Config.Streamer.Address},
 		{"streamer.stream_server_port", old.Config.Streamer.Port, s.Config.Streamer.Port},

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trivet-cri/trivet/internal/listen"
+	"github.com/trivet-cri/trivet/internal/metrics"
 	"github.com/trivet-cri/trivet/internal/rpc"
 	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/internal/undo"
@@ -30,6 +31,7 @@ import (
 	"github.com/trivet-cri/trivet/launcher/group"
 	"github.com/trivet-cri/trivet/launcher/notify"
 	"github.com/trivet-cri/trivet/launcher/process"
+	"github.com/trivet-cri/trivet/launcher/scrape"
 	"github.com/trivet-cri/trivet/launcher/supervisor"
 	launcherv1 "github.com/trivet-cri/trivet/proto/launcher/v1"
 )
@@ -83,6 +85,10 @@ func Run(ctx context.Context, options Options) (err error) {
 		return err
 	}
 	held.Add("endpoints", func(context.Context) error { return endpoints.Close() })
+	exposed, err := listenMetrics(settings.Config.Metrics.Address, &held)
+	if err != nil {
+		return err
+	}
 	planner := &group.Planner{CRI: endpoints.CRI(), Stream: endpoints.Stream()}
 	plan, err := planner.Plan(settings)
 	if err != nil {
@@ -98,6 +104,7 @@ func Run(ctx context.Context, options Options) (err error) {
 	members := supervisor.New(plan, machine{output}, notifier, log)
 	l := &launcher{
 		log: log, signals: signals, notifier: notifier, members: members, listener: listener,
+		exposed: exposed, gatherer: scrape.New(settings.Config.State, members, log),
 		reloader: group.NewReloader(options.Source, settings, planner, members, notifier),
 		server:   rpc.NewServer(log),
 	}
@@ -127,6 +134,19 @@ func open(ctx context.Context, settings *group.Settings, inherited listen.Inheri
 	return endpoint.Open(ctx, cfg, inherited)
 }
 
+// listenMetrics returns nil for no address.
+func listenMetrics(address string, held *undo.Stack) (net.Listener, error) {
+	if address == "" {
+		return nil, nil
+	}
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("serve metrics: %w", err)
+	}
+	held.Add("metrics listener", func(context.Context) error { _ = listener.Close(); return nil })
+	return listener, nil
+}
+
 // launcher is everything that runs.
 type launcher struct {
 	log      *slog.Logger
@@ -136,6 +156,8 @@ type launcher struct {
 	reloader *group.Reloader
 	server   *rpc.Server
 	listener net.Listener
+	exposed  net.Listener // nil without metrics
+	gatherer *scrape.Gatherer
 }
 
 // run runs until a signal or the end of ctx. The API answers until the last
@@ -165,6 +187,9 @@ func (l *launcher) run(ctx context.Context) error {
 	tasks.Go(func() error {
 		return l.notifier.Watch(serving, func() { l.members.Snapshot() })
 	})
+	if l.exposed != nil {
+		tasks.Go(func() error { return metrics.Serve(serving, l.exposed, l.gatherer, l.log) })
+	}
 	tasks.Go(func() error {
 		l.server.SetReady()
 		return l.server.ServeUntil(serving, l.listener, callLimit)

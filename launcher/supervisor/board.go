@@ -18,6 +18,9 @@ const (
 	Stopped    State = "stopped"
 )
 
+// States are all of them.
+var States = []State{Starting, Serving, NotServing, BackingOff, Stopped}
+
 // historyLimit is how many restarts are remembered.
 const historyLimit = 32
 

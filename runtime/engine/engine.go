@@ -24,6 +24,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/internal/rpc"
 )
 
 // Engine is a connection to one namespace of one containerd. Its methods may
@@ -41,7 +42,7 @@ func Connect(ctx context.Context, cfg config.Containerd) (*Engine, error) {
 		containerd.WithTimeout(time.Second),
 		containerd.WithExtraDialOpts([]grpc.DialOption{
 			grpc.WithStatsHandler(otelgrpc.NewClientHandler(otelgrpc.WithFilter(worthASpan))),
-			grpc.WithChainUnaryInterceptor(deadline(cfg.RequestTimeout.Std())),
+			grpc.WithChainUnaryInterceptor(deadline(cfg.RequestTimeout.Std()), rpc.CountCall),
 		}),
 	)
 	if err != nil {
