@@ -7,7 +7,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,7 +64,7 @@ func run(ctx context.Context, env member.Env) (err error) {
 		return err
 	}
 	forwarder := forward.Forwarder{}
-	tlsConfig, err := tlsOf(cfg.Streamer, env.Log)
+	served, err := streaming(cfg.Streamer, env.Log)
 	if err != nil {
 		return err
 	}
@@ -80,14 +79,12 @@ func run(ctx context.Context, env member.Env) (err error) {
 
 	starter := keeper.NewStarter(filepath.Join(cfg.State, "io"), env.Log)
 	sessions := new(session.Set)
-	http := server.New(streams, server.Config{
-		IdleTimeout: cfg.Streamer.IdleTimeout.Std(), DrainTimeout: grace, TLS: tlsConfig,
-	}, server.Handlers{
+	http := server.New(streams, served, server.Handlers{
 		Exec: execs, Attach: attach.New(pumps, containerd, env.Log), Forward: forwarder,
 	}, session.NewTokens(time.Now), sessions, env.Log)
 	grpc := rpc.NewServer(env.Log)
 	streamerv1.RegisterStreamerServer(grpc, service.New(kept{pumps, starter}, execs, forwarder, http, sessions))
-	env.Log.InfoContext(ctx, "serving streams", "address", streams.Addr().String(), "tls", tlsConfig != nil)
+	env.Log.InfoContext(ctx, "serving streams", "address", streams.Addr().String(), "tls", served.TLS != nil)
 	return serve(ctx, pumps, starter, execs, http, grpc, socket)
 }
 
@@ -133,9 +130,29 @@ func early(ctx context.Context, what string, err error) error {
 	return err
 }
 
-func tlsOf(cfg config.Streamer, log *slog.Logger) (*tls.Config, error) {
-	if !cfg.EnableTLS {
-		return nil, nil
+// streaming is the server's configuration.
+func streaming(cfg config.Streamer, log *slog.Logger) (server.Config, error) {
+	base, err := cfg.Base()
+	if err != nil {
+		return server.Config{}, err
 	}
-	return server.TLS(server.Files{Cert: cfg.TLSCert, Key: cfg.TLSKey, ClientCA: cfg.TLSClientCA}, cfg.Address, log)
+	served := server.Config{
+		IdleTimeout: cfg.IdleTimeout.Std(), CreationTimeout: cfg.CreationTimeout.Std(), DrainTimeout: grace,
+		HeaderTimeout: cfg.HeaderTimeout.Std(), HeaderLimit: cfg.HeaderLimit, WaitingLimit: cfg.WaitingLimit, Base: base,
+	}
+	if !cfg.EnableTLS {
+		return served, nil
+	}
+	security := server.Security{Cert: cfg.TLSCert, Key: cfg.TLSKey, ClientCA: cfg.TLSClientCA, Hosts: []string{cfg.Address}}
+	if base != nil {
+		security.Hosts = append(security.Hosts, base.Hostname())
+	}
+	if security.MinVersion, err = cfg.MinTLS(); err != nil {
+		return server.Config{}, err
+	}
+	if security.CipherSuites, err = cfg.CipherSuites(); err != nil {
+		return server.Config{}, err
+	}
+	served.TLS, err = server.TLS(security, log)
+	return served, err
 }

@@ -96,10 +96,17 @@ type Streamer struct {
 	Address             string   `toml:"stream_server_address" comment:"Address on which the streaming server listens."`
 	Port                int      `toml:"stream_server_port" comment:"Port of the streaming server, 0 for any free one."`
 	IdleTimeout         Duration `toml:"stream_idle_timeout" comment:"A session without traffic for this long is closed."`
+	CreationTimeout     Duration `toml:"stream_creation_timeout" comment:"What a client that has connected may take to open its session's streams."`
+	BaseURL             string   `toml:"stream_base_url" comment:"Scheme, host and path below which clients reach the streaming server, if not at its own address: behind a proxy. Port 0 in it is that of the server. Empty for the address and port."`
+	HeaderTimeout       Duration `toml:"stream_header_timeout" comment:"What a client may take to send its request, and before it for the TLS handshake."`
+	HeaderLimit         int      `toml:"stream_max_header_bytes" comment:"Bytes that a request's headers may have."`
+	WaitingLimit        int      `toml:"stream_max_waiting" comment:"Connections without a request that are kept open. With more, the longest waiting of the client that has most is closed. 0 for no limit."`
 	EnableTLS           bool     `toml:"enable_tls_streaming" comment:"Serve TLS."`
 	TLSCert             string   `toml:"tls_cert_file" comment:"PEM file of the server's certificate; read again when it changes. Empty with TLS: self-signed."`
 	TLSKey              string   `toml:"tls_key_file" comment:"PEM file of the server's key."`
-	TLSClientCA         string   `toml:"tls_client_ca_file" comment:"PEM file with CAs; clients must then show a certificate of theirs."`
+	TLSClientCA         string   `toml:"tls_client_ca_file" comment:"PEM file with CAs; clients must then show a certificate of theirs. Read again when it changes."`
+	TLSMinVersion       string   `toml:"tls_min_version" comment:"Oldest version of TLS: VersionTLS12 or VersionTLS13."`
+	TLSCipherSuites     []string `toml:"tls_cipher_suites" comment:"Cipher suites of TLS 1.2, by their IANA names. Empty for Go's own. Those of TLS 1.3 are fixed."`
 	ExecSyncOutputLimit int      `toml:"exec_sync_output_limit" comment:"Bytes kept of each output stream of an ExecSync; more is thrown away, and noted in the log. Both together are at most 16 MiB less 4 KiB, what a kubelet takes."`
 	ExecSyncDrain       Duration `toml:"drain_exec_sync_io_timeout" comment:"How long to wait for output after an exec-sync'd process has exited."`
 	ExecsPerContainer   int      `toml:"max_execs_per_container" comment:"How many exec sessions, and how many ExecSync, a container may have at a time, 0 for no limit. A further session is refused, a further ExecSync (a probe) waits for its turn, at most for its timeout."`
@@ -174,6 +181,11 @@ func defaultStreamer() Streamer {
 	return Streamer{
 		Address:             "127.0.0.1",
 		IdleTimeout:         Duration(4 * time.Hour),
+		CreationTimeout:     Duration(30 * time.Second),
+		HeaderTimeout:       Duration(10 * time.Second),
+		HeaderLimit:         16 << 10,
+		WaitingLimit:        1000,
+		TLSMinVersion:       "VersionTLS12",
 		ExecSyncOutputLimit: 16 << 20,
 		ExecSyncDrain:       Duration(2 * time.Second),
 		ExecsPerContainer:   128,

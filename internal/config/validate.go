@@ -176,7 +176,7 @@ func (s *Streamer) validate(check *checker) {
 	if s.Port < 0 || s.Port > 65535 {
 		check.add("streamer.stream_server_port", "%d is not a port", s.Port)
 	}
-	check.positive("streamer.stream_idle_timeout", s.IdleTimeout)
+	s.validateStreaming(check)
 	s.validateTLS(check)
 	if s.ExecSyncOutputLimit < 1 {
 		check.add("streamer.exec_sync_output_limit", "%d is less than 1", s.ExecSyncOutputLimit)

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -18,22 +19,28 @@ import (
 	"time"
 )
 
-// Files are the PEM files of a TLS server.
-type Files struct {
-	// Cert and Key are both empty for a self-signed certificate.
+// Security says how to serve TLS.
+type Security struct {
+	// Cert and Key are PEM files, both empty for a self-signed certificate.
 	Cert, Key string
 	// ClientCA makes clients show a certificate of it; empty for none.
 	ClientCA string
+	// Hosts are added to the names of a self-signed certificate.
+	Hosts []string
+	// MinVersion is that of crypto/tls; 0 for TLS 1.2.
+	MinVersion uint16
+	// CipherSuites are those of TLS 1.2; empty for Go's own.
+	CipherSuites []uint16
 }
 
 // TLS returns a configuration that follows the files: a handshake that finds
 // them changed reads them again. While they cannot be read, because they are
-// being replaced, the last good ones are used. host is added to the names of
-// a self-signed certificate.
-func TLS(files Files, host string, log *slog.Logger) (*tls.Config, error) {
-	f := &follower{files: files, log: log}
-	if files.Cert == "" {
-		cert, err := selfSigned(host)
+// being replaced, the last good ones are used.
+func TLS(security Security, log *slog.Logger) (*tls.Config, error) {
+	security.MinVersion = cmp.Or(security.MinVersion, tls.VersionTLS12)
+	f := &follower{Security: security, log: log}
+	if security.Cert == "" {
+		cert, err := selfSigned(security.Hosts)
 		if err != nil {
 			return nil, err
 		}
@@ -45,14 +52,14 @@ func TLS(files Files, host string, log *slog.Logger) (*tls.Config, error) {
 	}
 	f.current.Store(first)
 	return &tls.Config{
-		MinVersion:         tls.VersionTLS12,
+		MinVersion:         security.MinVersion,
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return f.get(), nil },
 	}, nil
 }
 
 // follower keeps the configuration that the files had last.
 type follower struct {
-	files   Files
+	Security
 	own     *tls.Certificate // self-signed; nil with files
 	log     *slog.Logger
 	current atomic.Pointer[loaded]
@@ -73,7 +80,7 @@ type fileStamp struct {
 
 func (f *follower) stamp() []fileStamp {
 	var stamps []fileStamp
-	for _, path := range []string{f.files.Cert, f.files.Key, f.files.ClientCA} {
+	for _, path := range []string{f.Cert, f.Key, f.ClientCA} {
 		stamp := fileStamp{size: -1}
 		if info, err := os.Stat(path); err == nil {
 			stamp = fileStamp{info.Size(), info.ModTime()}
@@ -103,24 +110,28 @@ func (f *follower) get() *tls.Config {
 }
 
 func (f *follower) read(stamp []fileStamp) (*loaded, error) {
-	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
+	config := &tls.Config{
+		MinVersion: f.MinVersion, CipherSuites: f.CipherSuites, NextProtos: []string{"http/1.1"},
+		// A resumed session would not show its certificate to a changed CA.
+		SessionTicketsDisabled: true,
+	}
 	if f.own != nil {
 		config.Certificates = []tls.Certificate{*f.own}
 	} else {
-		cert, err := tls.LoadX509KeyPair(f.files.Cert, f.files.Key)
+		cert, err := tls.LoadX509KeyPair(f.Cert, f.Key)
 		if err != nil {
-			return nil, fmt.Errorf("read certificate %s and key %s: %w", f.files.Cert, f.files.Key, err)
+			return nil, fmt.Errorf("read certificate %s and key %s: %w", f.Cert, f.Key, err)
 		}
 		config.Certificates = []tls.Certificate{cert}
 	}
-	if f.files.ClientCA != "" {
-		text, err := os.ReadFile(f.files.ClientCA)
+	if f.ClientCA != "" {
+		text, err := os.ReadFile(f.ClientCA)
 		if err != nil {
 			return nil, fmt.Errorf("read client CA: %w", err)
 		}
 		config.ClientCAs = x509.NewCertPool()
 		if !config.ClientCAs.AppendCertsFromPEM(text) {
-			return nil, fmt.Errorf("read client CA %s: it has no certificate", f.files.ClientCA)
+			return nil, fmt.Errorf("read client CA %s: it has no certificate", f.ClientCA)
 		}
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 	}
@@ -128,7 +139,7 @@ func (f *follower) read(stamp []fileStamp) (*loaded, error) {
 }
 
 // selfSigned makes a certificate that lives as long as this process.
-func selfSigned(host string) (*tls.Certificate, error) {
+func selfSigned(hosts []string) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make key: %w", err)
@@ -151,10 +162,12 @@ func selfSigned(host string) (*tls.Certificate, error) {
 	if hostErr == nil {
 		template.DNSNames = append(template.DNSNames, name)
 	}
-	if ip := net.ParseIP(host); ip != nil {
-		template.IPAddresses = append(template.IPAddresses, ip)
-	} else if host != "" {
-		template.DNSNames = append(template.DNSNames, host)
+	for _, host := range hosts {
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else if host != "" {
+			template.DNSNames = append(template.DNSNames, host)
+		}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {

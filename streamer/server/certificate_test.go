@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
+
 	"github.com/trivet-cri/trivet/streamer/server"
 )
 
@@ -117,7 +119,7 @@ func serial(t *testing.T, address string, config *tls.Config) (int64, error) {
 func TestCertificateFollowsFiles(t *testing.T) {
 	t.Parallel()
 	dir, a := t.TempDir(), newAuthority(t)
-	files := server.Files{Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key"), ClientCA: filepath.Join(dir, "ca")}
+	files := server.Security{Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key"), ClientCA: filepath.Join(dir, "ca")}
 	put := func(n int64) {
 		cert, key := a.leaf(t, n)
 		write(t, files.Key, key)
@@ -125,7 +127,7 @@ func TestCertificateFollowsFiles(t *testing.T) {
 	}
 	put(10)
 	write(t, files.ClientCA, a.pem)
-	tlsConfig, err := server.TLS(files, "127.0.0.1", slog.New(slog.DiscardHandler))
+	tlsConfig, err := server.TLS(files, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,6 +151,13 @@ func TestCertificateFollowsFiles(t *testing.T) {
 		}
 	}
 	expect(10)
+	// A session that was opened before goes on.
+	dialer := websocket.Dialer{TLSClientConfig: client, Subprotocols: []string{"v5.channel.k8s.io"}}
+	session, _, err := dialer.DialContext(t.Context(), "wss"+strings.TrimPrefix(f.execURL(t, false, "cat"), "https"), nil) //nolint:bodyclose // the library has replaced it
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = session.Close() }()
 	if _, err := serial(t, f.address, &tls.Config{RootCAs: roots}); err == nil {
 		t.Error("a client without certificate gets in")
 	}
@@ -162,11 +171,48 @@ func TestCertificateFollowsFiles(t *testing.T) {
 	if _, err := serial(t, f.address, client); err == nil {
 		t.Error("a client of the old CA gets in")
 	}
+	_ = session.WriteMessage(websocket.BinaryMessage, []byte("\x00still here"))
+	_ = session.WriteMessage(websocket.BinaryMessage, []byte{255, 0})
+	if got := channels(session); got[1] != "still here" || exitCode(t, got[3]) != "0" {
+		t.Errorf("the old session got %q", got)
+	}
+}
+
+func TestTLSVersionAndCiphers(t *testing.T) {
+	t.Parallel()
+	const suite = tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
+	for name, test := range map[string]struct {
+		security server.Security
+		client   *tls.Config
+		refused  bool
+	}{
+		"1.2 by default":    {server.Security{}, &tls.Config{MaxVersion: tls.VersionTLS12}, false},
+		"1.1 never":         {server.Security{}, &tls.Config{MinVersion: tls.VersionTLS11, MaxVersion: tls.VersionTLS11}, true},
+		"1.3 at least":      {server.Security{MinVersion: tls.VersionTLS13}, &tls.Config{}, false},
+		"1.2 is too old":    {server.Security{MinVersion: tls.VersionTLS13}, &tls.Config{MaxVersion: tls.VersionTLS12}, true},
+		"the cipher":        {server.Security{CipherSuites: []uint16{suite}}, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{suite}}, false},
+		"another cipher":    {server.Security{CipherSuites: []uint16{suite}}, &tls.Config{MaxVersion: tls.VersionTLS12, CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256}}, true},
+		"ciphers, with 1.3": {server.Security{CipherSuites: []uint16{suite}}, &tls.Config{MinVersion: tls.VersionTLS13}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			secure := config
+			var err error
+			if secure.TLS, err = server.TLS(test.security, slog.New(slog.DiscardHandler)); err != nil {
+				t.Fatal(err)
+			}
+			f := serve(t, secure)
+			test.client.InsecureSkipVerify = true
+			if _, err := serial(t, f.address, test.client); (err != nil) != test.refused {
+				t.Errorf("error is %v", err)
+			}
+		})
+	}
 }
 
 func TestSelfSigned(t *testing.T) {
 	t.Parallel()
-	tlsConfig, err := server.TLS(server.Files{}, "10.9.8.7", slog.New(slog.DiscardHandler))
+	tlsConfig, err := server.TLS(server.Security{Hosts: []string{"10.9.8.7", "node.example"}}, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -182,7 +228,7 @@ func TestSelfSigned(t *testing.T) {
 	}
 	_ = response.Body.Close()
 	cert := response.TLS.PeerCertificates[0]
-	for _, name := range []string{"127.0.0.1", "::1", "localhost", "10.9.8.7"} {
+	for _, name := range []string{"127.0.0.1", "::1", "localhost", "10.9.8.7", "node.example"} {
 		if err := cert.VerifyHostname(name); err != nil {
 			t.Error(err)
 		}
@@ -196,20 +242,20 @@ func TestBadTLSFiles(t *testing.T) {
 	t.Parallel()
 	a, dir := newAuthority(t), t.TempDir()
 	cert, key := a.leaf(t, 1)
-	good := server.Files{Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key")}
+	good := server.Security{Cert: filepath.Join(dir, "cert"), Key: filepath.Join(dir, "key")}
 	write(t, good.Cert, cert)
 	write(t, good.Key, key)
 	for _, test := range []struct {
-		files server.Files
+		files server.Security
 		names string
 	}{
-		{server.Files{Cert: "/no/cert", Key: good.Key}, "/no/cert"},
-		{server.Files{Cert: good.Cert, Key: "/no/key"}, "/no/key"},
-		{server.Files{Cert: good.Key, Key: good.Key}, good.Key},
-		{server.Files{Cert: good.Cert, Key: good.Key, ClientCA: "/no/ca"}, "/no/ca"},
-		{server.Files{Cert: good.Cert, Key: good.Key, ClientCA: good.Key}, good.Key},
+		{server.Security{Cert: "/no/cert", Key: good.Key}, "/no/cert"},
+		{server.Security{Cert: good.Cert, Key: "/no/key"}, "/no/key"},
+		{server.Security{Cert: good.Key, Key: good.Key}, good.Key},
+		{server.Security{Cert: good.Cert, Key: good.Key, ClientCA: "/no/ca"}, "/no/ca"},
+		{server.Security{Cert: good.Cert, Key: good.Key, ClientCA: good.Key}, good.Key},
 	} {
-		if _, err := server.TLS(test.files, "", slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), test.names) {
+		if _, err := server.TLS(test.files, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), test.names) {
 			t.Errorf("%+v: error is %v", test.files, err)
 		}
 	}

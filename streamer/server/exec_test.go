@@ -167,9 +167,7 @@ func TestClientLeaves(t *testing.T) {
 			if cause := within(t, "end", f.ended); !strings.Contains(fmt.Sprint(cause), "client has left") {
 				t.Errorf("cause is %v", cause)
 			}
-			for len(f.sessions.List()) > 0 {
-				time.Sleep(time.Millisecond)
-			}
+			f.awaitNone(t)
 		})
 	}
 }
@@ -208,6 +206,35 @@ func TestDrain(t *testing.T) {
 	}
 }
 
+// TestIdle: a session without traffic ends, and its client is told why.
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	limited := config
+	limited.IdleTimeout = 200 * time.Millisecond
+	f := serve(t, limited)
+	spdy := openSPDY(t, f.execURL(t, false, "hang"), false)
+	for range 10 { // longer than the timeout, but not idle
+		_, _ = io.WriteString(spdy.stdin, "x")
+		time.Sleep(limited.IdleTimeout / 5)
+	}
+	if len(f.sessions.List()) != 1 {
+		t.Error("a session with traffic has ended")
+	}
+	if got := text(t, spdy.status); !strings.Contains(got, "no traffic for 200ms") {
+		t.Errorf("status is %q", got)
+	}
+	if cause := within(t, "end", f.ended); !strings.Contains(fmt.Sprint(cause), "no traffic") {
+		t.Errorf("cause is %v", cause)
+	}
+	f = serve(t, limited)
+	if got := channels(dialWebSocket(t, f.execURL(t, false, "hang"))); !strings.Contains(got[3], "no traffic for 200ms") {
+		t.Errorf("got %q", got)
+	}
+	f = serve(t, limited)
+	within(t, "end of connection", dialSPDY(t, f.forwardURL(t), "portforward.k8s.io").CloseChan())
+	f.awaitNone(t)
+}
+
 // TestStreamsNeverOpened: a client that upgrades and then does nothing.
 func TestStreamsNeverOpened(t *testing.T) {
 	t.Parallel()
@@ -216,7 +243,41 @@ func TestStreamsNeverOpened(t *testing.T) {
 	f := serve(t, limited)
 	conn := dialSPDY(t, f.execURL(t, false, "cat"), "v4.channel.k8s.io")
 	within(t, "end of connection", conn.CloseChan())
-	for len(f.sessions.List()) > 0 {
-		time.Sleep(time.Millisecond)
+	f.awaitNone(t)
+	// One that has opened some is told which are missing.
+	conn = dialSPDY(t, f.execURL(t, false, "cat"), "v4.channel.k8s.io")
+	status := open(t, conn, "streamType", "error")
+	open(t, conn, "streamType", "stdout")
+	if got := text(t, status); !strings.Contains(got, "has not opened all streams in 100ms, missing: stderr, stdin") {
+		t.Errorf("status is %q", got)
+	}
+}
+
+// TestUnexpectedStreams are reset: of unknown types, of types that were not
+// asked for, twice, and when all have come.
+func TestUnexpectedStreams(t *testing.T) {
+	t.Parallel()
+	f := serve(t, config)
+	conn := dialSPDY(t, f.execURL(t, false, "cat"), "v4.channel.k8s.io")
+	refused := func(kind string) {
+		t.Helper()
+		if stream := open(t, conn, "streamType", kind); text(t, stream) != "" {
+			t.Errorf("a stream %q is taken", kind)
+		}
+	}
+	for _, kind := range []string{"", "other", "resize"} {
+		refused(kind)
+	}
+	status, out := open(t, conn, "streamType", "error"), open(t, conn, "streamType", "stdout")
+	refused("stdout")
+	open(t, conn, "streamType", "stderr")
+	stdin := open(t, conn, "streamType", "stdin")
+	for range 20 {
+		refused("stdin")
+	}
+	_, _ = io.WriteString(stdin, "well")
+	_ = stdin.Close()
+	if got := text(t, out); got != "well" || exitCode(t, text(t, status)) != "0" {
+		t.Errorf("output %q", got)
 	}
 }

@@ -72,13 +72,11 @@ func (h *hijacker) closeWrite() error {
 	if w == nil {
 		return nil
 	}
-	conn := w.Conn
 	var err error
-	if t, ok := conn.(*tls.Conn); ok {
+	if t, ok := w.Conn.(*tls.Conn); ok {
 		err = t.CloseWrite()
-		conn = t.NetConn()
 	}
-	if tcp, ok := conn.(*net.TCPConn); ok {
+	if tcp, ok := bare(w.Conn).(*net.TCPConn); ok {
 		err = errors.Join(err, tcp.CloseWrite())
 	}
 	return err
@@ -174,10 +172,7 @@ func (h *hijacker) watch(ctx context.Context, conn net.Conn) {
 // hungUp tells whether the peer of a TCP connection has closed it, also when
 // there are bytes before that which nobody has read.
 func hungUp(conn net.Conn) bool {
-	if t, ok := conn.(*tls.Conn); ok {
-		conn = t.NetConn()
-	}
-	tcp, ok := conn.(*net.TCPConn)
+	tcp, ok := bare(conn).(*net.TCPConn)
 	if !ok {
 		return false
 	}

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -82,6 +83,48 @@ func TestURLIsReachable(t *testing.T) {
 			t.Errorf("bound to %s: %s, %v", bind, url, err)
 		}
 		_ = listener.Close()
+	}
+}
+
+// TestBase: clients see what the configuration says, and a proxy may hand
+// paths on with or without their prefix.
+func TestBase(t *testing.T) {
+	t.Parallel()
+	for base, want := range map[string]string{
+		"https://node.example":           "https://node.example/exec/",
+		"https://node.example:8443/cri/": "https://node.example:8443/cri/exec/",
+		"http://[fd00::1]/a/b":           "http://[fd00::1]/a/b/exec/",
+		"http://node.example:0":          "http://node.example:PORT/exec/",
+	} {
+		parsed, err := url.Parse(base)
+		if err != nil {
+			t.Fatal(err)
+		}
+		behind := config
+		behind.Base = parsed
+		f := serve(t, behind)
+		_, port, _ := net.SplitHostPort(f.address)
+		want = strings.Replace(want, "PORT", port, 1)
+		for _, strip := range []bool{false, true} {
+			got := f.execURL(t, false, "say")
+			if !strings.HasPrefix(got, want) {
+				t.Errorf("below %s the URL is %s", base, got)
+			}
+			seen, err := url.Parse(got)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strip {
+				seen.Path = strings.TrimPrefix(seen.Path, strings.TrimSuffix(parsed.Path, "/"))
+			}
+			s := openSPDY(t, "http://"+f.address+seen.Path, false)
+			if got := text(t, s.out); got != "said" {
+				t.Errorf("below %s: output %q", base, got)
+			}
+		}
+		if code, _ := upgrade(t, "http://"+f.address+"/other/exec/x", spdyUpgrade); code != http.StatusNotFound {
+			t.Errorf("another prefix gives %d", code)
+		}
 	}
 }
 

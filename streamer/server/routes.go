@@ -2,6 +2,7 @@ package server
 
 import (
 	"net/http"
+	"strings"
 
 	"k8s.io/streaming/pkg/httpstream"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
@@ -36,6 +37,10 @@ func (s *Server) routes() http.Handler {
 		}
 		mux.HandleFunc("GET /"+string(kind)+"/{token}", handler)
 		mux.HandleFunc("POST /"+string(kind)+"/{token}", handler)
+	}
+	// A proxy may hand the path on as it is, or without the prefix.
+	if prefix := strings.TrimSuffix(s.base.Path, "/"); prefix != "" {
+		mux.Handle(prefix+"/", http.StripPrefix(prefix, mux))
 	}
 	return mux
 }

@@ -24,6 +24,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -36,13 +37,8 @@ import (
 	"github.com/trivet-cri/trivet/streamer/session"
 )
 
-const (
-	// headerLimit, in bytes, is what a client may send before it has shown a
-	// token; the library adds 4096.
-	headerLimit = 16 << 10
-	// keepAlive is how long a connection without a request stays open.
-	keepAlive = 30 * time.Second
-)
+// keepAlive is how long a connection stays open for another request.
+const keepAlive = 30 * time.Second
 
 // Exec runs a command with a client's streams.
 type Exec interface {
@@ -73,8 +69,17 @@ type Config struct {
 	// HeaderTimeout is what a client gets to send its request, and before it
 	// the TLS handshake. 0: 10 seconds.
 	HeaderTimeout time.Duration
+	// HeaderLimit, in bytes, is what a client may send before it has shown a
+	// token; the library adds 4096. 0: 16 KiB.
+	HeaderLimit int
+	// WaitingLimit is how many connections without a request are kept. 0:
+	// all are.
+	WaitingLimit int
 	// CreationTimeout is what a client gets to open a session's streams. 0: 30 seconds.
 	CreationTimeout time.Duration
+	// Base is the URL below which clients see the server, nil for the
+	// listener's address. Its port 0 stands for the listener's.
+	Base *url.URL
 	// DrainTimeout is what sessions get to end when the server stops.
 	DrainTimeout time.Duration
 	// TLS is nil for plain HTTP.
@@ -96,11 +101,18 @@ type Server struct {
 // listener is the server's from now on: Serve closes it.
 func New(listener net.Listener, config Config, handlers Handlers, tokens *session.Tokens, sessions *session.Set, log *slog.Logger) *Server {
 	config.HeaderTimeout = cmp.Or(config.HeaderTimeout, 10*time.Second)
+	config.HeaderLimit = cmp.Or(config.HeaderLimit, 16<<10)
 	config.CreationTimeout = cmp.Or(config.CreationTimeout, remotecommand.DefaultStreamCreationTimeout)
 	s := &Server{config: config, handlers: handlers, tokens: tokens, sessions: sessions, log: log, listener: listener}
 	s.base = url.URL{Scheme: "http", Host: reachable(listener.Addr())}
 	if config.TLS != nil {
 		s.base.Scheme = "https"
+	}
+	if config.Base != nil {
+		s.base = *config.Base
+		if tcp, ok := listener.Addr().(*net.TCPAddr); ok && s.base.Port() == "0" {
+			s.base.Host = net.JoinHostPort(s.base.Hostname(), strconv.Itoa(tcp.Port))
+		}
 	}
 	return s
 }
@@ -128,17 +140,7 @@ func (s *Server) URL(ctx context.Context, kind session.Kind, request any) (strin
 // Serve serves until ctx ends. Then it stops to accept, lets sessions end for
 // the drain timeout, cuts off the rest, and returns when all have ended.
 func (s *Server) Serve(ctx context.Context) error {
-	protocols := new(http.Protocols)
-	protocols.SetHTTP1(true) // HTTP/2 has no upgrades
-	server := &http.Server{
-		Handler:           s.routes(),
-		ReadHeaderTimeout: s.config.HeaderTimeout,
-		MaxHeaderBytes:    headerLimit,
-		IdleTimeout:       keepAlive,
-		Protocols:         protocols,
-		TLSConfig:         s.config.TLS,
-		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
-	}
+	server := s.http()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		var err error
@@ -158,6 +160,26 @@ func (s *Server) Serve(ctx context.Context) error {
 	})
 	err := group.Wait()
 	return errors.Join(err, server.Close())
+}
+
+// http returns the HTTP server. Its timeouts are those of a request that
+// opens no session: a session takes the connection over.
+func (s *Server) http() *http.Server {
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true) // HTTP/2 has no upgrades
+	waiting := newLobby(s.config.WaitingLimit, s.log)
+	return &http.Server{
+		Handler:        waiting.handler(s.routes()),
+		ReadTimeout:    s.config.HeaderTimeout,
+		WriteTimeout:   s.config.HeaderTimeout,
+		MaxHeaderBytes: s.config.HeaderLimit,
+		IdleTimeout:    keepAlive,
+		Protocols:      protocols,
+		TLSConfig:      s.config.TLS,
+		ConnState:      waiting.follow,
+		ConnContext:    waiting.context,
+		ErrorLog:       slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+	}
 }
 
 // drain ends the listener and idle connections, and then the sessions.
