@@ -75,21 +75,19 @@ func (p *Pumps) Attach(ctx context.Context, id string, s Streams) error {
 	if err := ident.Check("container_id", id); err != nil {
 		return err
 	}
-	pump, err := p.find(ctx, id)
+	pump, client, err := p.joined(ctx, id)
 	if err != nil {
 		return err
 	}
+	defer pump.hub.leave(client)
+	// A client that cannot be interrupted in Write takes nothing more.
+	defer client.finish(errLeft)
 	if s.TTY != pump.request.GetTty() {
 		return fmt.Errorf("attach to container %s with tty=%t, but it has tty=%t: %w",
 			id, s.TTY, pump.request.GetTty(), errdefs.ErrInvalidArgument)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	client := pump.hub.join()
-	defer pump.hub.leave(client)
-	// A client that cannot be interrupted in Write takes nothing more.
-	defer client.finish(errLeft)
-
 	session := &session{pump: pump, streams: s, client: client, results: make(chan error, 2)}
 	if err := p.attend(func() error { return session.output(ctx) }); err != nil {
 		return err
@@ -103,6 +101,29 @@ func (p *Pumps) Attach(ctx context.Context, id string, s Streams) error {
 		return fmt.Errorf("attach to container %s: %w", id, err)
 	}
 	return nil
+}
+
+// joined finds a container's pump and joins its clients, also when a successor
+// has the pump.
+func (p *Pumps) joined(ctx context.Context, id string) (*pump, *client, error) {
+	pump, err := p.find(ctx, id)
+	if err == nil {
+		client := pump.hub.join()
+		if !errors.Is(client.reason(), errHandedOver) {
+			return pump, client, nil
+		}
+	}
+	if p.successor() == nil {
+		return nil, nil, err
+	}
+	if pump, err = p.latecomer(id); err != nil {
+		return nil, nil, err
+	}
+	client := pump.hub.join()
+	if err := p.attend(func() error { p.follow(pump, newTicket(), true); return nil }); err != nil {
+		return nil, nil, errors.Join(err, pump.stdin.release())
+	}
+	return pump, client, nil
 }
 
 // errLeft ends the queue of a client that has gone.
@@ -172,7 +193,8 @@ func (s *session) write(next chunk) error {
 func (s *session) input(ctx context.Context) error {
 	err := s.copyStdin(ctx)
 	// A session that ends because this process does is not a client's leaving.
-	if r := s.pump.request; r.GetStdinOnce() && !r.GetTty() && !s.pump.set.stopping() {
+	stopping := s.pump.set.living.Err() != nil || errdefs.IsUnavailable(context.Cause(ctx))
+	if r := s.pump.request; r.GetStdinOnce() && !r.GetTty() && !stopping {
 		err = errors.Join(err, s.closeStdin(context.WithoutCancel(ctx)))
 	}
 	if s.streams.Stdout == nil && s.streams.Stderr == nil {
@@ -203,8 +225,14 @@ func (s *session) copyStdin(ctx context.Context) error {
 
 func (s *session) closeStdin(ctx context.Context) error {
 	done, err := s.pump.stdin.close(ctx)
-	if err != nil || !done || s.streams.CloseStdin == nil {
+	if err != nil || !done {
 		return err
 	}
-	return s.streams.CloseStdin(ctx)
+	if next := s.pump.set.successor(); next != nil {
+		err = next.CloseStdin(ctx, s.pump.id)
+	}
+	if s.streams.CloseStdin != nil {
+		err = errors.Join(err, s.streams.CloseStdin(ctx))
+	}
+	return err
 }

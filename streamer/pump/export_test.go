@@ -20,3 +20,13 @@ func Tuned(dir string, config Config, log *slog.Logger, stall time.Duration, cli
 	}
 	return newPumps(dir, config, log, t)
 }
+
+// Impatient is New with pumps that keep output only for a moment.
+func Impatient(dir string, log *slog.Logger) (*Pumps, error) {
+	t := defaults()
+	t.claimLimit = time.Millisecond
+	return newPumps(dir, Config{PipeSize: 1 << 20}, log, t)
+}
+
+// Unclaimed is how many draining processes have not come yet.
+func (p *Pumps) Unclaimed() int { return p.unclaimed() }

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/containerd/errdefs"
+
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 )
 
 // hub hands a container's output to the clients that are attached. Sending
@@ -18,7 +20,8 @@ type hub struct {
 	mu      sync.Mutex
 	clients map[*client]struct{}
 	ended   bool
-	err     error // why, if not because the output has ended
+	err     error  // why, if not because the output has ended
+	idle    func() // called when the last client leaves; may be nil
 }
 
 // chunk is output of one stream.
@@ -30,8 +33,11 @@ type chunk struct {
 func newHub(limit int) *hub { return &hub{limit: limit, clients: map[*client]struct{}{}} }
 
 // join adds a client that sees the output from now on.
-func (h *hub) join() *client {
-	c := &client{limit: h.limit, more: make(chan struct{}, 1), off: make(chan struct{})}
+func (h *hub) join() *client { return h.add("", h.limit) }
+
+// add adds a client; one with a ticket is in a draining process.
+func (h *hub) add(ticket string, limit int) *client {
+	c := &client{ticket: ticket, limit: limit, more: make(chan struct{}, 1), off: make(chan struct{})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.ended {
@@ -48,6 +54,44 @@ func (h *hub) leave(c *client) {
 	defer h.mu.Unlock()
 	delete(h.clients, c)
 	h.count.Store(int32(len(h.clients)))
+	if h.idle != nil && len(h.clients) == 0 {
+		h.idle()
+	}
+}
+
+// whenIdle has fn called when there is no client any more. fn must not block.
+func (h *hub) whenIdle(fn func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.idle = fn
+	if len(h.clients) == 0 {
+		fn()
+	}
+}
+
+// hand sends the clients in draining processes on to the successor, where
+// they go on under the returned tickets. The others stay; without any, the hub
+// takes no more.
+func (h *hub) hand() (tickets []string, stay bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.ended {
+		return nil, false
+	}
+	for c := range h.clients {
+		if c.ticket == "" {
+			stay = true
+			continue
+		}
+		tickets = append(tickets, c.ticket)
+		c.move()
+		delete(h.clients, c)
+	}
+	h.count.Store(int32(len(h.clients)))
+	if !stay {
+		h.ended, h.err = true, errHandedOver
+	}
+	return tickets, stay
 }
 
 // send gives every client a copy of data.
@@ -76,16 +120,18 @@ func (h *hub) end(err error) {
 	}
 }
 
-// client is one attached client's queue.
+// client is one attached client's queue, or that of a draining process.
 type client struct {
-	limit int
-	more  chan struct{} // has a token when the queue may have changed
-	off   chan struct{} // closed when err is set
+	ticket string // not empty for a draining process
+	limit  int
+	more   chan struct{} // has a token when the queue may have changed
+	off    chan struct{} // closed when err is set
 
 	mu    sync.Mutex
 	queue []chunk
 	size  int
 	done  bool // nothing follows the queue
+	moved bool // because a successor has it
 	err   error
 }
 
@@ -121,6 +167,26 @@ func (c *client) finish(err error) {
 		close(c.off)
 	}
 	c.signal()
+}
+
+// move ends the queue, for a successor has what follows.
+func (c *client) move() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.done {
+		c.done, c.moved = true, true
+		c.signal()
+	}
+}
+
+// last tells, after done, what follows the queue.
+func (c *client) last() *streamerv1.FollowResponse {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.moved {
+		return &streamerv1.FollowResponse{Event: &streamerv1.FollowResponse_Moved{Moved: true}}
+	}
+	return &streamerv1.FollowResponse{Event: &streamerv1.FollowResponse_Ended{Ended: true}}
 }
 
 // cut is closed when the client gets nothing more, for a reason.

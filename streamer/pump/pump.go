@@ -117,7 +117,7 @@ func (p *pump) schedule(events uint32, o *op) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.gone {
-		return fmt.Errorf("io of container %s: %w", p.id, errdefs.ErrNotFound)
+		return p.goneError()
 	}
 	if !p.active {
 		if err := p.set.act(p.turns); err != nil {
@@ -234,24 +234,34 @@ func (p *pump) isGone() bool {
 	return p.gone
 }
 
+// goneError is for calls that come after release.
+func (p *pump) goneError() error {
+	if p.set.stopping() {
+		return fmt.Errorf("pumps have stopped: %w", errdefs.ErrUnavailable)
+	}
+	return fmt.Errorf("io of container %s: %w", p.id, errdefs.ErrNotFound)
+}
+
 // release closes what the pump holds in this process; FIFOs, journal and
 // unread output stay. No turn may be running, or the caller is the turn.
 func (p *pump) release() error {
+	return errors.Join(p.releaseOutput(), p.stdin.release())
+}
+
+// releaseOutput is release without stdin.
+func (p *pump) releaseOutput() error {
 	p.mu.Lock()
 	p.gone = true
 	late := p.ops
 	p.ops = nil
 	p.mu.Unlock()
 	for _, o := range late {
-		o.done <- fmt.Errorf("io of container %s: %w", p.id, errdefs.ErrNotFound)
+		o.done <- p.goneError()
 	}
 	for _, s := range p.sources {
 		s.close(p.set.poller)
 	}
 	var errs []error
-	if p.stdin != nil {
-		errs = append(errs, p.stdin.release())
-	}
 	if p.logFile != nil {
 		errs = append(errs, p.logFile.Close())
 		p.logFile = nil

@@ -46,6 +46,8 @@ type tuning struct {
 	stall      time.Duration // how long a failing log holds its container back
 	warnEvery  time.Duration // between two warnings about dropped output
 	clientMax  int           // bytes that an attached client may be behind
+	followMax  int           // bytes that a draining process may be behind
+	claimLimit time.Duration // how long output is kept for a draining process that does not come
 	probe      func(string)  // called at each step of the append protocol
 }
 
@@ -56,7 +58,9 @@ func defaults() tuning {
 		backoffMax: time.Second,
 		stall:      10 * time.Second,
 		warnEvery:  30 * time.Second,
-		clientMax:  1 << 20,
+		clientMax:  4 << 20,
+		followMax:  8 << 20,
+		claimLimit: 10 * time.Second,
 		probe:      func(string) {},
 	}
 }
@@ -85,14 +89,19 @@ type Pumps struct {
 	spaces  *workspaces
 	poller  *poller
 	dropped atomic.Uint64 // bytes of output that are in no log
+	unlock  func() error // nil until the directory is this process's
 	resumed chan struct{}
-	ended   chan struct{} // closed when Run returns
+	ended   chan struct{} // closed when nothing is pumped any more
 
 	mu       sync.RWMutex // never held over I/O
 	entries  map[string]*entry
 	actors   *errgroup.Group // turns
 	sessions *errgroup.Group // attached clients' readers and writers
-	running  context.Context // ends when Run is to return
+	living   context.Context // ends when Run is to return
+	running  context.Context // ends when pumping is to end
+	halt     func()          // ends running
+	claims   map[string]*claim
+	next     Successor // who has the pumps after this process
 }
 
 // entry is a container's place in the set, taken before its I/O begins.
@@ -128,6 +137,7 @@ func newPumps(dir string, config Config, log *slog.Logger, t tuning) (*Pumps, er
 		resumed: make(chan struct{}),
 		ended:   make(chan struct{}),
 		entries: map[string]*entry{},
+		claims:  map[string]*claim{},
 	}, nil
 }
 

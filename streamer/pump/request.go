@@ -87,7 +87,7 @@ func (p *Pumps) create(ctx context.Context, r *streamerv1.OpenIORequest) (_ *pum
 		}
 		pump.useLog(file)
 	}
-	if err := writeRequest(dir, r); err != nil {
+	if err := writeMessage(dir, requestName, r); err != nil {
 		return nil, err
 	}
 	if err := pump.wake(0); err != nil {
@@ -108,18 +108,18 @@ func fifoNames(r *streamerv1.OpenIORequest) []string {
 	return names
 }
 
-func writeRequest(dir string, r *streamerv1.OpenIORequest) error {
-	raw, err := proto.Marshal(r)
+// writeMessage makes a file that exists whole or not at all.
+func writeMessage(dir, name string, m proto.Message) error {
+	raw, err := proto.Marshal(m)
 	if err != nil {
-		return fmt.Errorf("encode request: %w", err)
+		return fmt.Errorf("encode %s: %w", name, err)
 	}
-	// Renamed into place, so that it exists whole or not at all.
-	draft := filepath.Join(dir, requestName+".new")
+	draft := filepath.Join(dir, name+".new")
 	if err := os.WriteFile(draft, raw, 0o600); err != nil {
-		return fmt.Errorf("record request: %w", err)
+		return fmt.Errorf("record %s: %w", name, err)
 	}
-	if err := os.Rename(draft, filepath.Join(dir, requestName)); err != nil {
-		return fmt.Errorf("record request: %w", err)
+	if err := os.Rename(draft, filepath.Join(dir, name)); err != nil {
+		return fmt.Errorf("record %s: %w", name, err)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/trivet-cri/trivet/internal/ident"
 	"github.com/trivet-cri/trivet/internal/telemetry"
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/crilog"
 	"github.com/trivet-cri/trivet/streamer/journal"
 )
@@ -20,19 +21,20 @@ func (p *Pumps) resume() error {
 	if err != nil {
 		return fmt.Errorf("read the directory of the pumps: %w", err)
 	}
+	handed := p.handed()
 	for _, folder := range folders {
 		id := folder.Name()
 		if !folder.IsDir() || ident.Check("folder", id) != nil {
 			continue
 		}
-		if err := p.resumeOne(id); err != nil {
+		if err := p.resumeOne(id, handed[id]); err != nil {
 			p.log.Error("container's io is not resumed", telemetry.ContainerID, id, "error", err)
 		}
 	}
 	return nil
 }
 
-func (p *Pumps) resumeOne(id string) error {
+func (p *Pumps) resumeOne(id string, handed *streamerv1.HandedContainer) error {
 	dir := p.folder(id)
 	request, err := readRequest(dir)
 	if errors.Is(err, os.ErrNotExist) {
@@ -57,6 +59,7 @@ func (p *Pumps) resumeOne(id string) error {
 		return err
 	}
 	pump.takeOver()
+	p.keep(pump, handed)
 	e := &entry{request: request, ready: make(chan struct{}), pump: pump}
 	close(e.ready)
 	p.mu.Lock()

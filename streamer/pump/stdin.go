@@ -17,6 +17,7 @@ type stdin struct {
 	path string
 	file *os.File      // nil if a predecessor has closed the stdin
 	turn chan struct{} // has a token while a write is under way
+	shut chan struct{} // closed with closed
 
 	closed bool // for good; belongs to who has the turn
 }
@@ -25,15 +26,16 @@ type stdin struct {
 // is written before the task starts is not lost. A FIFO that is missing has
 // been closed for good.
 func openStdin(path string) (*stdin, error) {
-	s := &stdin{path: path, turn: make(chan struct{}, 1), closed: true}
+	s := &stdin{path: path, turn: make(chan struct{}, 1), shut: make(chan struct{})}
 	fd, err := unix.Open(path, unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
 	if errors.Is(err, unix.ENOENT) {
+		s.forget()
 		return s, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open fifo %q: %w", path, err)
 	}
-	s.file, s.closed = os.NewFile(uintptr(fd), path), false
+	s.file = os.NewFile(uintptr(fd), path)
 	return s, nil
 }
 
@@ -82,13 +84,30 @@ func (s *stdin) close(ctx context.Context) (done bool, err error) {
 	if err := os.Remove(s.path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return false, fmt.Errorf("remove stdin fifo: %w", err)
 	}
-	s.closed = true
+	s.forget()
 	return true, s.release()
+}
+
+// drop is for a process that hears that another has closed the stdin.
+func (s *stdin) drop() error {
+	err := s.release() // which ends the write that has the turn
+	s.turn <- struct{}{}
+	defer func() { <-s.turn }()
+	s.forget()
+	return err
+}
+
+// forget marks the stdin as closed. The caller has the turn.
+func (s *stdin) forget() {
+	if !s.closed {
+		s.closed = true
+		close(s.shut)
+	}
 }
 
 // release closes this process's end. A write that is blocked fails.
 func (s *stdin) release() error {
-	if s.file == nil {
+	if s == nil || s.file == nil {
 		return nil
 	}
 	if err := s.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {

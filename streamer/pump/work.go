@@ -146,6 +146,7 @@ func (p *pump) nothing(s *source, n int, err error) (done bool, _ error) {
 		p.journal.SawWriter(s.index)
 	}
 	if n == 0 && !empty && (s.writer || p.closing || s.hungUp()) {
+		p.journal.SawWriter(s.index) // or the successor would wait for one
 		s.close(p.set.poller)
 	}
 	if n == 0 {

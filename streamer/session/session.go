@@ -8,7 +8,6 @@ package session
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -29,8 +28,9 @@ const (
 	ExecSync    Kind = "execsync" // a call, not a client's connection
 )
 
-// ErrStopping is the cause with which Drain ends sessions.
-var ErrStopping = errors.New("the streamer is stopping")
+// ErrStopping is the cause with which Drain ends sessions. Its kind tells it
+// from a client's leaving.
+var ErrStopping = fmt.Errorf("the streamer is stopping: %w", errdefs.ErrUnavailable)
 
 // lastWait is how long Drain waits for sessions that it has canceled.
 const lastWait = 5 * time.Second
@@ -85,7 +85,7 @@ func (s *Set) Begin(ctx context.Context, info Info) (context.Context, *Session, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.draining {
-		return nil, nil, fmt.Errorf("%w: %w", ErrStopping, errdefs.ErrUnavailable)
+		return nil, nil, ErrStopping
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	info.Started = time.Now()

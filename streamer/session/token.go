@@ -34,6 +34,7 @@ type Tokens struct {
 	mu     sync.Mutex
 	issued map[string]issued
 	oldest []string // in the order of issue; used ones stay until they expire
+	closed bool     // a successor gives them out
 }
 
 type issued struct {
@@ -47,13 +48,16 @@ func NewTokens(now func() time.Time) *Tokens {
 }
 
 // Issue returns a new token, which no one can guess.
-// Error: ErrResourceExhausted (too many are unused).
+// Errors: ErrResourceExhausted (too many are unused), ErrUnavailable (handed over).
 func (t *Tokens) Issue(ctx context.Context, kind Kind, request any) (string, error) {
 	var raw [24]byte
 	_, _ = rand.Read(raw[:]) // never fails: it ends the process instead
 	token := base64.RawURLEncoding.EncodeToString(raw[:])
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.closed {
+		return "", errHandedOver
+	}
 	now := t.now()
 	t.expire(now)
 	if len(t.issued) >= MaxTokens {

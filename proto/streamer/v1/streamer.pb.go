@@ -1571,6 +1571,420 @@ func (x *SweepResponse) GetRemoved() []string {
 	return nil
 }
 
+// HandOverRequest is empty.
+type HandOverRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HandOverRequest) Reset() {
+	*x = HandOverRequest{}
+	mi := &file_streamer_v1_streamer_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HandOverRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HandOverRequest) ProtoMessage() {}
+
+func (x *HandOverRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamer_v1_streamer_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HandOverRequest.ProtoReflect.Descriptor instead.
+func (*HandOverRequest) Descriptor() ([]byte, []int) {
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{23}
+}
+
+// HandOverResponse says what was handed over and what stays.
+type HandOverResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// pumps is the number of log pumps that a successor can have.
+	Pumps int32 `protobuf:"varint,1,opt,name=pumps,proto3" json:"pumps,omitempty"`
+	// sessions is the number of sessions that go on in this process.
+	Sessions      int32 `protobuf:"varint,2,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HandOverResponse) Reset() {
+	*x = HandOverResponse{}
+	mi := &file_streamer_v1_streamer_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HandOverResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HandOverResponse) ProtoMessage() {}
+
+func (x *HandOverResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamer_v1_streamer_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HandOverResponse.ProtoReflect.Descriptor instead.
+func (*HandOverResponse) Descriptor() ([]byte, []int) {
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *HandOverResponse) GetPumps() int32 {
+	if x != nil {
+		return x.Pumps
+	}
+	return 0
+}
+
+func (x *HandOverResponse) GetSessions() int32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+// FollowRequest names what to follow.
+type FollowRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// container_id is the container.
+	ContainerId string `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	// ticket is under what the output was kept, from the hand-over file; the
+	// same for all successors.
+	Ticket string `protobuf:"bytes,2,opt,name=ticket,proto3" json:"ticket,omitempty"`
+	// fresh asks for the output from now on; nothing was kept under the ticket.
+	Fresh         bool `protobuf:"varint,3,opt,name=fresh,proto3" json:"fresh,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowRequest) Reset() {
+	*x = FollowRequest{}
+	mi := &file_streamer_v1_streamer_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowRequest) ProtoMessage() {}
+
+func (x *FollowRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamer_v1_streamer_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowRequest.ProtoReflect.Descriptor instead.
+func (*FollowRequest) Descriptor() ([]byte, []int) {
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *FollowRequest) GetContainerId() string {
+	if x != nil {
+		return x.ContainerId
+	}
+	return ""
+}
+
+func (x *FollowRequest) GetTicket() string {
+	if x != nil {
+		return x.Ticket
+	}
+	return ""
+}
+
+func (x *FollowRequest) GetFresh() bool {
+	if x != nil {
+		return x.Fresh
+	}
+	return false
+}
+
+// FollowResponse is the next that has happened to the container's streams.
+type FollowResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Types that are valid to be assigned to Event:
+	//
+	//	*FollowResponse_Output
+	//	*FollowResponse_StdinClosed
+	//	*FollowResponse_Ended
+	//	*FollowResponse_Moved
+	Event         isFollowResponse_Event `protobuf_oneof:"event"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FollowResponse) Reset() {
+	*x = FollowResponse{}
+	mi := &file_streamer_v1_streamer_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FollowResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FollowResponse) ProtoMessage() {}
+
+func (x *FollowResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamer_v1_streamer_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FollowResponse.ProtoReflect.Descriptor instead.
+func (*FollowResponse) Descriptor() ([]byte, []int) {
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *FollowResponse) GetEvent() isFollowResponse_Event {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *FollowResponse) GetOutput() *Output {
+	if x != nil {
+		if x, ok := x.Event.(*FollowResponse_Output); ok {
+			return x.Output
+		}
+	}
+	return nil
+}
+
+func (x *FollowResponse) GetStdinClosed() bool {
+	if x != nil {
+		if x, ok := x.Event.(*FollowResponse_StdinClosed); ok {
+			return x.StdinClosed
+		}
+	}
+	return false
+}
+
+func (x *FollowResponse) GetEnded() bool {
+	if x != nil {
+		if x, ok := x.Event.(*FollowResponse_Ended); ok {
+			return x.Ended
+		}
+	}
+	return false
+}
+
+func (x *FollowResponse) GetMoved() bool {
+	if x != nil {
+		if x, ok := x.Event.(*FollowResponse_Moved); ok {
+			return x.Moved
+		}
+	}
+	return false
+}
+
+type isFollowResponse_Event interface {
+	isFollowResponse_Event()
+}
+
+type FollowResponse_Output struct {
+	// output is what the container has written.
+	Output *Output `protobuf:"bytes,1,opt,name=output,proto3,oneof"`
+}
+
+type FollowResponse_StdinClosed struct {
+	// stdin_closed means that stdin was closed for good.
+	StdinClosed bool `protobuf:"varint,2,opt,name=stdin_closed,json=stdinClosed,proto3,oneof"`
+}
+
+type FollowResponse_Ended struct {
+	// ended means that the output has ended and all of it has been passed.
+	Ended bool `protobuf:"varint,3,opt,name=ended,proto3,oneof"`
+}
+
+type FollowResponse_Moved struct {
+	// moved means that a successor has the rest, under the same ticket.
+	Moved bool `protobuf:"varint,4,opt,name=moved,proto3,oneof"`
+}
+
+func (*FollowResponse_Output) isFollowResponse_Event() {}
+
+func (*FollowResponse_StdinClosed) isFollowResponse_Event() {}
+
+func (*FollowResponse_Ended) isFollowResponse_Event() {}
+
+func (*FollowResponse_Moved) isFollowResponse_Event() {}
+
+// Output is a piece of one stream.
+type Output struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// stream is 0 for stdout, 1 for stderr.
+	Stream uint32 `protobuf:"varint,1,opt,name=stream,proto3" json:"stream,omitempty"`
+	// data is at most 256 KiB.
+	Data          []byte `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Output) Reset() {
+	*x = Output{}
+	mi := &file_streamer_v1_streamer_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Output) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Output) ProtoMessage() {}
+
+func (x *Output) ProtoReflect() protoreflect.Message {
+	mi := &file_streamer_v1_streamer_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Output.ProtoReflect.Descriptor instead.
+func (*Output) Descriptor() ([]byte, []int) {
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Output) GetStream() uint32 {
+	if x != nil {
+		return x.Stream
+	}
+	return 0
+}
+
+func (x *Output) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+// CloseStdinRequest names a container.
+type CloseStdinRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// container_id is the container.
+	ContainerId   string `protobuf:"bytes,1,opt,name=container_id,json=containerId,proto3" json:"container_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseStdinRequest) Reset() {
+	*x = CloseStdinRequest{}
+	mi := &file_streamer_v1_streamer_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseStdinRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseStdinRequest) ProtoMessage() {}
+
+func (x *CloseStdinRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_streamer_v1_streamer_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseStdinRequest.ProtoReflect.Descriptor instead.
+func (*CloseStdinRequest) Descriptor() ([]byte, []int) {
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *CloseStdinRequest) GetContainerId() string {
+	if x != nil {
+		return x.ContainerId
+	}
+	return ""
+}
+
+// CloseStdinResponse is empty.
+type CloseStdinResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CloseStdinResponse) Reset() {
+	*x = CloseStdinResponse{}
+	mi := &file_streamer_v1_streamer_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CloseStdinResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CloseStdinResponse) ProtoMessage() {}
+
+func (x *CloseStdinResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_streamer_v1_streamer_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CloseStdinResponse.ProtoReflect.Descriptor instead.
+func (*CloseStdinResponse) Descriptor() ([]byte, []int) {
+	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{29}
+}
+
 var File_streamer_v1_streamer_proto protoreflect.FileDescriptor
 
 const file_streamer_v1_streamer_proto_rawDesc = "" +
@@ -1677,7 +2091,27 @@ const file_streamer_v1_streamer_proto_rawDesc = "" +
 	"\rcontainer_ids\x18\x01 \x03(\tR\fcontainerIds\x12/\n" +
 	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\")\n" +
 	"\rSweepResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x03(\tR\aremoved2\xbb\a\n" +
+	"\aremoved\x18\x01 \x03(\tR\aremoved\"\x11\n" +
+	"\x0fHandOverRequest\"D\n" +
+	"\x10HandOverResponse\x12\x14\n" +
+	"\x05pumps\x18\x01 \x01(\x05R\x05pumps\x12\x1a\n" +
+	"\bsessions\x18\x02 \x01(\x05R\bsessions\"`\n" +
+	"\rFollowRequest\x12!\n" +
+	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\x12\x16\n" +
+	"\x06ticket\x18\x02 \x01(\tR\x06ticket\x12\x14\n" +
+	"\x05fresh\x18\x03 \x01(\bR\x05fresh\"\xa4\x01\n" +
+	"\x0eFollowResponse\x124\n" +
+	"\x06output\x18\x01 \x01(\v2\x1a.trivet.streamer.v1.OutputH\x00R\x06output\x12#\n" +
+	"\fstdin_closed\x18\x02 \x01(\bH\x00R\vstdinClosed\x12\x16\n" +
+	"\x05ended\x18\x03 \x01(\bH\x00R\x05ended\x12\x16\n" +
+	"\x05moved\x18\x04 \x01(\bH\x00R\x05movedB\a\n" +
+	"\x05event\"4\n" +
+	"\x06Output\x12\x16\n" +
+	"\x06stream\x18\x01 \x01(\rR\x06stream\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"6\n" +
+	"\x11CloseStdinRequest\x12!\n" +
+	"\fcontainer_id\x18\x01 \x01(\tR\vcontainerId\"\x14\n" +
+	"\x12CloseStdinResponse2\xc2\t\n" +
 	"\bStreamer\x12O\n" +
 	"\x06OpenIO\x12!.trivet.streamer.v1.OpenIORequest\x1a\".trivet.streamer.v1.OpenIOResponse\x12R\n" +
 	"\aCloseIO\x12\".trivet.streamer.v1.CloseIORequest\x1a#.trivet.streamer.v1.CloseIOResponse\x12X\n" +
@@ -1688,7 +2122,11 @@ const file_streamer_v1_streamer_proto_rawDesc = "" +
 	"\x12PreparePortForward\x12-.trivet.streamer.v1.PreparePortForwardRequest\x1a..trivet.streamer.v1.PreparePortForwardResponse\x12a\n" +
 	"\fListSessions\x12'.trivet.streamer.v1.ListSessionsRequest\x1a(.trivet.streamer.v1.ListSessionsResponse\x12m\n" +
 	"\x10ListTroubledLogs\x12+.trivet.streamer.v1.ListTroubledLogsRequest\x1a,.trivet.streamer.v1.ListTroubledLogsResponse\x12L\n" +
-	"\x05Sweep\x12 .trivet.streamer.v1.SweepRequest\x1a!.trivet.streamer.v1.SweepResponseB;Z9github.com/trivet-cri/trivet/proto/streamer/v1;streamerv1b\x06proto3"
+	"\x05Sweep\x12 .trivet.streamer.v1.SweepRequest\x1a!.trivet.streamer.v1.SweepResponse\x12U\n" +
+	"\bHandOver\x12#.trivet.streamer.v1.HandOverRequest\x1a$.trivet.streamer.v1.HandOverResponse\x12Q\n" +
+	"\x06Follow\x12!.trivet.streamer.v1.FollowRequest\x1a\".trivet.streamer.v1.FollowResponse0\x01\x12[\n" +
+	"\n" +
+	"CloseStdin\x12%.trivet.streamer.v1.CloseStdinRequest\x1a&.trivet.streamer.v1.CloseStdinResponseB;Z9github.com/trivet-cri/trivet/proto/streamer/v1;streamerv1b\x06proto3"
 
 var (
 	file_streamer_v1_streamer_proto_rawDescOnce sync.Once
@@ -1703,7 +2141,7 @@ func file_streamer_v1_streamer_proto_rawDescGZIP() []byte {
 }
 
 var file_streamer_v1_streamer_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_streamer_v1_streamer_proto_msgTypes = make([]protoimpl.MessageInfo, 23)
+var file_streamer_v1_streamer_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_streamer_v1_streamer_proto_goTypes = []any{
 	(TroubledLog_State)(0),             // 0: trivet.streamer.v1.TroubledLog.State
 	(*Container)(nil),                  // 1: trivet.streamer.v1.Container
@@ -1729,49 +2167,63 @@ var file_streamer_v1_streamer_proto_goTypes = []any{
 	(*ListTroubledLogsResponse)(nil),   // 21: trivet.streamer.v1.ListTroubledLogsResponse
 	(*SweepRequest)(nil),               // 22: trivet.streamer.v1.SweepRequest
 	(*SweepResponse)(nil),              // 23: trivet.streamer.v1.SweepResponse
-	(*durationpb.Duration)(nil),        // 24: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),      // 25: google.protobuf.Timestamp
+	(*HandOverRequest)(nil),            // 24: trivet.streamer.v1.HandOverRequest
+	(*HandOverResponse)(nil),           // 25: trivet.streamer.v1.HandOverResponse
+	(*FollowRequest)(nil),              // 26: trivet.streamer.v1.FollowRequest
+	(*FollowResponse)(nil),             // 27: trivet.streamer.v1.FollowResponse
+	(*Output)(nil),                     // 28: trivet.streamer.v1.Output
+	(*CloseStdinRequest)(nil),          // 29: trivet.streamer.v1.CloseStdinRequest
+	(*CloseStdinResponse)(nil),         // 30: trivet.streamer.v1.CloseStdinResponse
+	(*durationpb.Duration)(nil),        // 31: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),      // 32: google.protobuf.Timestamp
 }
 var file_streamer_v1_streamer_proto_depIdxs = []int32{
 	1,  // 0: trivet.streamer.v1.OpenIORequest.container:type_name -> trivet.streamer.v1.Container
-	24, // 1: trivet.streamer.v1.CloseIORequest.drain_timeout:type_name -> google.protobuf.Duration
+	31, // 1: trivet.streamer.v1.CloseIORequest.drain_timeout:type_name -> google.protobuf.Duration
 	1,  // 2: trivet.streamer.v1.ExecSyncRequest.container:type_name -> trivet.streamer.v1.Container
-	24, // 3: trivet.streamer.v1.ExecSyncRequest.timeout:type_name -> google.protobuf.Duration
+	31, // 3: trivet.streamer.v1.ExecSyncRequest.timeout:type_name -> google.protobuf.Duration
 	1,  // 4: trivet.streamer.v1.PrepareExecRequest.container:type_name -> trivet.streamer.v1.Container
 	1,  // 5: trivet.streamer.v1.PrepareAttachRequest.container:type_name -> trivet.streamer.v1.Container
-	25, // 6: trivet.streamer.v1.Session.started_at:type_name -> google.protobuf.Timestamp
+	32, // 6: trivet.streamer.v1.Session.started_at:type_name -> google.protobuf.Timestamp
 	1,  // 7: trivet.streamer.v1.Session.subject:type_name -> trivet.streamer.v1.Container
 	17, // 8: trivet.streamer.v1.ListSessionsResponse.sessions:type_name -> trivet.streamer.v1.Session
 	1,  // 9: trivet.streamer.v1.TroubledLog.container:type_name -> trivet.streamer.v1.Container
 	0,  // 10: trivet.streamer.v1.TroubledLog.state:type_name -> trivet.streamer.v1.TroubledLog.State
-	25, // 11: trivet.streamer.v1.TroubledLog.since:type_name -> google.protobuf.Timestamp
+	32, // 11: trivet.streamer.v1.TroubledLog.since:type_name -> google.protobuf.Timestamp
 	20, // 12: trivet.streamer.v1.ListTroubledLogsResponse.logs:type_name -> trivet.streamer.v1.TroubledLog
-	25, // 13: trivet.streamer.v1.SweepRequest.as_of:type_name -> google.protobuf.Timestamp
-	2,  // 14: trivet.streamer.v1.Streamer.OpenIO:input_type -> trivet.streamer.v1.OpenIORequest
-	4,  // 15: trivet.streamer.v1.Streamer.CloseIO:input_type -> trivet.streamer.v1.CloseIORequest
-	6,  // 16: trivet.streamer.v1.Streamer.ReopenLog:input_type -> trivet.streamer.v1.ReopenLogRequest
-	8,  // 17: trivet.streamer.v1.Streamer.ExecSync:input_type -> trivet.streamer.v1.ExecSyncRequest
-	10, // 18: trivet.streamer.v1.Streamer.PrepareExec:input_type -> trivet.streamer.v1.PrepareExecRequest
-	12, // 19: trivet.streamer.v1.Streamer.PrepareAttach:input_type -> trivet.streamer.v1.PrepareAttachRequest
-	14, // 20: trivet.streamer.v1.Streamer.PreparePortForward:input_type -> trivet.streamer.v1.PreparePortForwardRequest
-	16, // 21: trivet.streamer.v1.Streamer.ListSessions:input_type -> trivet.streamer.v1.ListSessionsRequest
-	19, // 22: trivet.streamer.v1.Streamer.ListTroubledLogs:input_type -> trivet.streamer.v1.ListTroubledLogsRequest
-	22, // 23: trivet.streamer.v1.Streamer.Sweep:input_type -> trivet.streamer.v1.SweepRequest
-	3,  // 24: trivet.streamer.v1.Streamer.OpenIO:output_type -> trivet.streamer.v1.OpenIOResponse
-	5,  // 25: trivet.streamer.v1.Streamer.CloseIO:output_type -> trivet.streamer.v1.CloseIOResponse
-	7,  // 26: trivet.streamer.v1.Streamer.ReopenLog:output_type -> trivet.streamer.v1.ReopenLogResponse
-	9,  // 27: trivet.streamer.v1.Streamer.ExecSync:output_type -> trivet.streamer.v1.ExecSyncResponse
-	11, // 28: trivet.streamer.v1.Streamer.PrepareExec:output_type -> trivet.streamer.v1.PrepareExecResponse
-	13, // 29: trivet.streamer.v1.Streamer.PrepareAttach:output_type -> trivet.streamer.v1.PrepareAttachResponse
-	15, // 30: trivet.streamer.v1.Streamer.PreparePortForward:output_type -> trivet.streamer.v1.PreparePortForwardResponse
-	18, // 31: trivet.streamer.v1.Streamer.ListSessions:output_type -> trivet.streamer.v1.ListSessionsResponse
-	21, // 32: trivet.streamer.v1.Streamer.ListTroubledLogs:output_type -> trivet.streamer.v1.ListTroubledLogsResponse
-	23, // 33: trivet.streamer.v1.Streamer.Sweep:output_type -> trivet.streamer.v1.SweepResponse
-	24, // [24:34] is the sub-list for method output_type
-	14, // [14:24] is the sub-list for method input_type
-	14, // [14:14] is the sub-list for extension type_name
-	14, // [14:14] is the sub-list for extension extendee
-	0,  // [0:14] is the sub-list for field type_name
+	32, // 13: trivet.streamer.v1.SweepRequest.as_of:type_name -> google.protobuf.Timestamp
+	28, // 14: trivet.streamer.v1.FollowResponse.output:type_name -> trivet.streamer.v1.Output
+	2,  // 15: trivet.streamer.v1.Streamer.OpenIO:input_type -> trivet.streamer.v1.OpenIORequest
+	4,  // 16: trivet.streamer.v1.Streamer.CloseIO:input_type -> trivet.streamer.v1.CloseIORequest
+	6,  // 17: trivet.streamer.v1.Streamer.ReopenLog:input_type -> trivet.streamer.v1.ReopenLogRequest
+	8,  // 18: trivet.streamer.v1.Streamer.ExecSync:input_type -> trivet.streamer.v1.ExecSyncRequest
+	10, // 19: trivet.streamer.v1.Streamer.PrepareExec:input_type -> trivet.streamer.v1.PrepareExecRequest
+	12, // 20: trivet.streamer.v1.Streamer.PrepareAttach:input_type -> trivet.streamer.v1.PrepareAttachRequest
+	14, // 21: trivet.streamer.v1.Streamer.PreparePortForward:input_type -> trivet.streamer.v1.PreparePortForwardRequest
+	16, // 22: trivet.streamer.v1.Streamer.ListSessions:input_type -> trivet.streamer.v1.ListSessionsRequest
+	19, // 23: trivet.streamer.v1.Streamer.ListTroubledLogs:input_type -> trivet.streamer.v1.ListTroubledLogsRequest
+	22, // 24: trivet.streamer.v1.Streamer.Sweep:input_type -> trivet.streamer.v1.SweepRequest
+	24, // 25: trivet.streamer.v1.Streamer.HandOver:input_type -> trivet.streamer.v1.HandOverRequest
+	26, // 26: trivet.streamer.v1.Streamer.Follow:input_type -> trivet.streamer.v1.FollowRequest
+	29, // 27: trivet.streamer.v1.Streamer.CloseStdin:input_type -> trivet.streamer.v1.CloseStdinRequest
+	3,  // 28: trivet.streamer.v1.Streamer.OpenIO:output_type -> trivet.streamer.v1.OpenIOResponse
+	5,  // 29: trivet.streamer.v1.Streamer.CloseIO:output_type -> trivet.streamer.v1.CloseIOResponse
+	7,  // 30: trivet.streamer.v1.Streamer.ReopenLog:output_type -> trivet.streamer.v1.ReopenLogResponse
+	9,  // 31: trivet.streamer.v1.Streamer.ExecSync:output_type -> trivet.streamer.v1.ExecSyncResponse
+	11, // 32: trivet.streamer.v1.Streamer.PrepareExec:output_type -> trivet.streamer.v1.PrepareExecResponse
+	13, // 33: trivet.streamer.v1.Streamer.PrepareAttach:output_type -> trivet.streamer.v1.PrepareAttachResponse
+	15, // 34: trivet.streamer.v1.Streamer.PreparePortForward:output_type -> trivet.streamer.v1.PreparePortForwardResponse
+	18, // 35: trivet.streamer.v1.Streamer.ListSessions:output_type -> trivet.streamer.v1.ListSessionsResponse
+	21, // 36: trivet.streamer.v1.Streamer.ListTroubledLogs:output_type -> trivet.streamer.v1.ListTroubledLogsResponse
+	23, // 37: trivet.streamer.v1.Streamer.Sweep:output_type -> trivet.streamer.v1.SweepResponse
+	25, // 38: trivet.streamer.v1.Streamer.HandOver:output_type -> trivet.streamer.v1.HandOverResponse
+	27, // 39: trivet.streamer.v1.Streamer.Follow:output_type -> trivet.streamer.v1.FollowResponse
+	30, // 40: trivet.streamer.v1.Streamer.CloseStdin:output_type -> trivet.streamer.v1.CloseStdinResponse
+	28, // [28:41] is the sub-list for method output_type
+	15, // [15:28] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_streamer_v1_streamer_proto_init() }
@@ -1779,13 +2231,19 @@ func file_streamer_v1_streamer_proto_init() {
 	if File_streamer_v1_streamer_proto != nil {
 		return
 	}
+	file_streamer_v1_streamer_proto_msgTypes[26].OneofWrappers = []any{
+		(*FollowResponse_Output)(nil),
+		(*FollowResponse_StdinClosed)(nil),
+		(*FollowResponse_Ended)(nil),
+		(*FollowResponse_Moved)(nil),
+	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_streamer_v1_streamer_proto_rawDesc), len(file_streamer_v1_streamer_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   23,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

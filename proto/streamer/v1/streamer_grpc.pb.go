@@ -32,6 +32,9 @@ const (
 	Streamer_ListSessions_FullMethodName       = "/trivet.streamer.v1.Streamer/ListSessions"
 	Streamer_ListTroubledLogs_FullMethodName   = "/trivet.streamer.v1.Streamer/ListTroubledLogs"
 	Streamer_Sweep_FullMethodName              = "/trivet.streamer.v1.Streamer/Sweep"
+	Streamer_HandOver_FullMethodName           = "/trivet.streamer.v1.Streamer/HandOver"
+	Streamer_Follow_FullMethodName             = "/trivet.streamer.v1.Streamer/Follow"
+	Streamer_CloseStdin_FullMethodName         = "/trivet.streamer.v1.Streamer/CloseStdin"
 )
 
 // StreamerClient is the client API for Streamer service.
@@ -82,6 +85,22 @@ type StreamerClient interface {
 	// removed, and their pumps end. The runtime calls it after it has
 	// recovered. Idempotent.
 	Sweep(ctx context.Context, in *SweepRequest, opts ...grpc.CallOption) (*SweepResponse, error)
+	// HandOver makes this process give up its listeners and its pumps. When it
+	// returns a successor can have them; sessions that are open go on in this
+	// process, which ends by itself after the last one. The launcher calls it,
+	// once. Errors: FailedPrecondition (called before), Unavailable (the pumps
+	// cannot be given up now). After an error the process is good for nothing but its end.
+	HandOver(ctx context.Context, in *HandOverRequest, opts ...grpc.CallOption) (*HandOverResponse, error)
+	// Follow passes a container's output to a predecessor that has attach
+	// sessions of it, from exactly where its own pump has ended. The last
+	// message says ended or moved; a stream without it has lost something.
+	// Errors: NotFound (no such container, or nothing was kept for that ticket),
+	// ResourceExhausted (too far behind), Unavailable (handing over: ask again).
+	Follow(ctx context.Context, in *FollowRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowResponse], error)
+	// CloseStdin closes this process's end of a container's stdin for good. A
+	// predecessor calls it when stdin_once has closed its own. Idempotent; no
+	// error when the id is unknown.
+	CloseStdin(ctx context.Context, in *CloseStdinRequest, opts ...grpc.CallOption) (*CloseStdinResponse, error)
 }
 
 type streamerClient struct {
@@ -192,6 +211,45 @@ func (c *streamerClient) Sweep(ctx context.Context, in *SweepRequest, opts ...gr
 	return out, nil
 }
 
+func (c *streamerClient) HandOver(ctx context.Context, in *HandOverRequest, opts ...grpc.CallOption) (*HandOverResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(HandOverResponse)
+	err := c.cc.Invoke(ctx, Streamer_HandOver_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *streamerClient) Follow(ctx context.Context, in *FollowRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[FollowResponse], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Streamer_ServiceDesc.Streams[0], Streamer_Follow_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[FollowRequest, FollowResponse]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Streamer_FollowClient = grpc.ServerStreamingClient[FollowResponse]
+
+func (c *streamerClient) CloseStdin(ctx context.Context, in *CloseStdinRequest, opts ...grpc.CallOption) (*CloseStdinResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(CloseStdinResponse)
+	err := c.cc.Invoke(ctx, Streamer_CloseStdin_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // StreamerServer is the server API for Streamer service.
 // All implementations must embed UnimplementedStreamerServer
 // for forward compatibility.
@@ -240,6 +298,22 @@ type StreamerServer interface {
 	// removed, and their pumps end. The runtime calls it after it has
 	// recovered. Idempotent.
 	Sweep(context.Context, *SweepRequest) (*SweepResponse, error)
+	// HandOver makes this process give up its listeners and its pumps. When it
+	// returns a successor can have them; sessions that are open go on in this
+	// process, which ends by itself after the last one. The launcher calls it,
+	// once. Errors: FailedPrecondition (called before), Unavailable (the pumps
+	// cannot be given up now). After an error the process is good for nothing but its end.
+	HandOver(context.Context, *HandOverRequest) (*HandOverResponse, error)
+	// Follow passes a container's output to a predecessor that has attach
+	// sessions of it, from exactly where its own pump has ended. The last
+	// message says ended or moved; a stream without it has lost something.
+	// Errors: NotFound (no such container, or nothing was kept for that ticket),
+	// ResourceExhausted (too far behind), Unavailable (handing over: ask again).
+	Follow(*FollowRequest, grpc.ServerStreamingServer[FollowResponse]) error
+	// CloseStdin closes this process's end of a container's stdin for good. A
+	// predecessor calls it when stdin_once has closed its own. Idempotent; no
+	// error when the id is unknown.
+	CloseStdin(context.Context, *CloseStdinRequest) (*CloseStdinResponse, error)
 	mustEmbedUnimplementedStreamerServer()
 }
 
@@ -279,6 +353,15 @@ func (UnimplementedStreamerServer) ListTroubledLogs(context.Context, *ListTroubl
 }
 func (UnimplementedStreamerServer) Sweep(context.Context, *SweepRequest) (*SweepResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Sweep not implemented")
+}
+func (UnimplementedStreamerServer) HandOver(context.Context, *HandOverRequest) (*HandOverResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method HandOver not implemented")
+}
+func (UnimplementedStreamerServer) Follow(*FollowRequest, grpc.ServerStreamingServer[FollowResponse]) error {
+	return status.Error(codes.Unimplemented, "method Follow not implemented")
+}
+func (UnimplementedStreamerServer) CloseStdin(context.Context, *CloseStdinRequest) (*CloseStdinResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method CloseStdin not implemented")
 }
 func (UnimplementedStreamerServer) mustEmbedUnimplementedStreamerServer() {}
 func (UnimplementedStreamerServer) testEmbeddedByValue()                  {}
@@ -481,6 +564,53 @@ func _Streamer_Sweep_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Streamer_HandOver_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(HandOverRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamerServer).HandOver(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Streamer_HandOver_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamerServer).HandOver(ctx, req.(*HandOverRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Streamer_Follow_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(FollowRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(StreamerServer).Follow(m, &grpc.GenericServerStream[FollowRequest, FollowResponse]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Streamer_FollowServer = grpc.ServerStreamingServer[FollowResponse]
+
+func _Streamer_CloseStdin_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CloseStdinRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(StreamerServer).CloseStdin(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Streamer_CloseStdin_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(StreamerServer).CloseStdin(ctx, req.(*CloseStdinRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Streamer_ServiceDesc is the grpc.ServiceDesc for Streamer service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -528,7 +658,21 @@ var Streamer_ServiceDesc = grpc.ServiceDesc{
 			MethodName: "Sweep",
 			Handler:    _Streamer_Sweep_Handler,
 		},
+		{
+			MethodName: "HandOver",
+			Handler:    _Streamer_HandOver_Handler,
+		},
+		{
+			MethodName: "CloseStdin",
+			Handler:    _Streamer_CloseStdin_Handler,
+		},
 	},
-	Streams:  []grpc.StreamDesc{},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Follow",
+			Handler:       _Streamer_Follow_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "streamer/v1/streamer.proto",
 }
