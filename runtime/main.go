@@ -188,7 +188,7 @@ func (n *nouns) newContainers(env member.Env, o *others, shared shared) (*contai
 		Config: cfg.Runtime, Snapshotter: cfg.Image.Snapshotter, Systemd: cfg.SystemdCgroup(),
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
 		CheckpointDir: filepath.Join(cfg.Root, "checkpoints"), JournalDir: filepath.Join(cfg.Root, "checkpoints", "journal"),
-		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, DefaultMounts: o.machine.DefaultMounts, Classes: shared.classes, Labels: shared.labels,
+		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, DefaultMounts: o.machine.DefaultMounts, Classes: shared.classes, OCIHooks: shared.ociHooks, Labels: shared.labels,
 		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd,
 		KillShim: shim.Kill, PinShim: shim.Pins{Config: cfg.Runtime, Log: env.Log}.Keep,
 		Streams: o.streamer, Images: n.images, ImageVolumes: imageVolumes, Pods: n.pods, Handlers: n.handlers,

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 
 	"github.com/trivet-cri/trivet/internal/config"
@@ -8,6 +9,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/classes"
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/nri"
+	"github.com/trivet-cri/trivet/runtime/ocihooks"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/selinux"
 )
@@ -19,6 +21,7 @@ type shared struct {
 	plugins        *nri.Plugins    // nil without NRI
 	podHooks       pod.Hooks
 	containerHooks container.Hooks
+	ociHooks       *ocihooks.Hooks // nil without hooks_dir
 }
 
 func newShared(env member.Env, o *others) (s shared, err error) {
@@ -27,6 +30,9 @@ func newShared(env member.Env, o *others) (s shared, err error) {
 	}
 	if s.labels, err = selinuxLabels(env.Config.Runtime, env.Log); err != nil {
 		return s, err
+	}
+	if s.ociHooks, err = ocihooks.Load(env.Config.Runtime.HooksDir, env.Log); err != nil {
+		return s, fmt.Errorf("runtime.hooks_dir: %w", err)
 	}
 	s.plugins, s.podHooks, s.containerHooks = hooks(env, o, s.classes)
 	return s, nil

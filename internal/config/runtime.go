@@ -85,6 +85,7 @@ type Runtime struct {
 	AbsentMountSources       []string           `toml:"absent_mount_sources_to_reject" comment:"Host paths that no directory is made of if they are missing: a container that mounts one is refused, for example /etc/hostname."`
 	BindMountPrefix          string             `toml:"bind_mount_prefix" comment:"Where the host's root is if Trivet and containerd run in a container: sources of mounts are taken from below it. Empty: the root."`
 	DefaultMountsFile        string             `toml:"default_mounts_file" comment:"File with lines SOURCE[:TARGET]: each container gets a copy of what is at SOURCE, if it is there. Read at the start. Empty: none."`
+	HooksDir                 []string           `toml:"hooks_dir" comment:"Directories of OCI hooks: JSON files of version 1.0.0, as Podman and CRI-O have them in /usr/share/containers/oci/hooks.d; of the same name the last counts. Changes are noticed. Empty: no hooks."`
 }
 
 // NRI configures the plugins of the Node Resource Interface.

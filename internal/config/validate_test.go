@@ -59,6 +59,7 @@ func TestEveryRuleNamesFileLineAndKey(t *testing.T) {
 		{"runtime", `additional_devices = ["/dev/fuse", "/dev/null:/dev//fuse"]`, `runtime.additional_devices: "/dev/null:/dev//fuse": /dev/fuse is there twice`},
 		{"runtime", `absent_mount_sources_to_reject = ["/etc/hostname", "etc"]`, `runtime.absent_mount_sources_to_reject: "etc" is not an absolute path`},
 		{"runtime", `default_mounts_file = "mounts.conf"`, `runtime.default_mounts_file: "mounts.conf" is not an absolute path`},
+		{"runtime", `hooks_dir = ["/a", "b"]`, `runtime.hooks_dir: "b" is not an absolute path`},
 		{"runtime", `bind_mount_prefix = "host"`, `runtime.bind_mount_prefix: "host" is not an absolute path`},
 		{"runtime.runtimes.runc", `pod_annotations = ["a/*", "["]`, `runtime.runtimes.runc.pod_annotations: "[" is not a glob`},
 		{"runtime.runtimes.runc", `container_annotations = ["["]`, `runtime.runtimes.runc.container_annotations: "[" is not a glob`},

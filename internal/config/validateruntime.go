@@ -46,6 +46,9 @@ func (r *Runtime) validate(check *checker) {
 	check.absoluteIfSet("runtime.bind_mount_prefix", r.BindMountPrefix)
 	r.validateSysctls(check)
 	check.absoluteIfSet("runtime.default_mounts_file", r.DefaultMountsFile)
+	for _, dir := range r.HooksDir {
+		check.absolute("runtime.hooks_dir", dir)
+	}
 	if strings.HasPrefix(r.Timezone, "/") || strings.ContainsRune(r.Timezone, 0) || slices.Contains(strings.Split(r.Timezone, "/"), "..") {
 		check.add("runtime.timezone", "%q is not the name of a time zone", r.Timezone)
 	}

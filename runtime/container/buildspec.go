@@ -61,7 +61,7 @@ func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.
 		ID: c.ID, PodID: p.ID, Pod: p.Config, Config: prepared, Image: img.Config.Config, ImageName: imageName, ImageAnnotations: img.Annotations,
 		Handler: p.Handler, HandlerName: handlerName, Features: features, Runtime: s.Config, Systemd: s.Systemd,
 		Namespaces: namespaces, Files: p.Files, Volumes: binds(volumes), User: user, SELinux: labels,
-		Base: s.Bases[handlerName], Host: s.Host, CDI: s.CDI, Classes: s.Classes,
+		Base: s.Bases[handlerName], Host: s.Host, CDI: s.CDI, Classes: s.Classes, Hooks: s.OCIHooks,
 	})
 	return built, volumes, err
 }

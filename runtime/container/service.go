@@ -22,6 +22,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/image"
 	"github.com/trivet-cri/trivet/runtime/imagevolume"
 	"github.com/trivet-cri/trivet/runtime/mountsfile"
+	"github.com/trivet-cri/trivet/runtime/ocihooks"
 	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/selinux"
@@ -93,6 +94,8 @@ type Deps struct {
 	Host  spec.Host
 	CDI   spec.CDI
 	Bases map[string]*specs.Spec // base specs of handlers, by handler
+	// OCIHooks are the node's; nil for none.
+	OCIHooks *ocihooks.Hooks
 	// DefaultMounts are those of all containers.
 	DefaultMounts []mountsfile.Mount
 	Classes       spec.Classes    // of RDT and block I/O, nil for none

@@ -25,6 +25,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/runtime/ocihooks"
 	"github.com/trivet-cri/trivet/runtime/users"
 )
 
@@ -51,8 +52,9 @@ type Input struct {
 	SELinux    SELinux
 	Base       *specs.Spec // spec that the handler's specs start from, nil for the built-in one
 	Host       Host
-	CDI        CDI     // nil if requests for CDI devices are refused
-	Classes    Classes // nil if annotations ask for none
+	CDI        CDI             // nil if requests for CDI devices are refused
+	Classes    Classes         // nil if annotations ask for none
+	Hooks      *ocihooks.Hooks // of the node, nil for none
 }
 
 // step adds one aspect to a spec. Steps run in order, on a spec whose
@@ -69,7 +71,7 @@ func Build(in Input) (*specs.Spec, error) {
 	}
 	steps := []step{
 		setDefaults, checkPrivileged, setProcess, setNamespaces, setMounts, setDevices, setCapabilities,
-		setPaths, setSecurity, setResources, setWorkload, setGoMaxProcs, setClasses, setCgroup, setAnnotations, setCDI,
+		setPaths, setSecurity, setResources, setWorkload, setGoMaxProcs, setClasses, setCgroup, setAnnotations, setHooks, setCDI,
 	}
 	for _, apply := range steps {
 		if err := apply(&in, s); err != nil {
