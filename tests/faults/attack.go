@@ -12,8 +12,8 @@ import (
 	"github.com/trivet-cri/trivet/tests/harness"
 )
 
-// attack puts a group under load, kills, and counts the damage.
-func attack(ctx context.Context, group *harness.Group, opts *options) (*damage, error) {
+// attackMembers puts a group under load, kills, and counts the damage.
+func attackMembers(ctx context.Context, group *harness.Group, opts *options) (*damage, error) {
 	progress("seed %d", opts.seed)
 	before, err := group.Residue(ctx)
 	if err != nil {
@@ -68,8 +68,15 @@ func killAll(ctx context.Context, group *harness.Group, opts *options, d *damage
 // killOnce kills, waits until the group serves again, and returns the errors
 // of clients that connected meanwhile.
 func killOnce(ctx context.Context, group *harness.Group, name string) ([]error, error) {
-	if name == "launcher" { // nobody listens until it is started again
+	// Without a launcher nobody listens until it is started again.
+	switch name {
+	case "launcher":
 		if err := group.KillLauncher(ctx); err != nil {
+			return nil, err
+		}
+		return nil, group.Start(ctx)
+	case "all":
+		if err := killEverything(ctx, group); err != nil {
 			return nil, err
 		}
 		return nil, group.Start(ctx)

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"github.com/trivet-cri/trivet/tests/harness"
 )
@@ -12,6 +14,9 @@ type damage struct {
 	pods       int // started, and gone, or never to be started
 	containers int // not running any more, or with another process
 	log        harness.Loss
+	files      int           // of logs
+	stall      time.Duration // the longest pause of a writer
+	stalled    int           // writers that paused for longer than a restart took
 	refused    int
 	left       int
 	notes      []string // one for each thing that was lost
@@ -31,9 +36,26 @@ func (d *damage) addLog(name string, loss harness.Loss) {
 	}
 }
 
+// judgeNumbered ends a writer and adds the judgement of its logs.
+func (d *damage) judgeNumbered(ctx context.Context, writer *harness.Numbered, longest time.Duration) {
+	verdict, err := writer.Finish(ctx)
+	if err != nil {
+		d.note("container %s: %v", writer.Name, err)
+		verdict.Lost++
+	}
+	d.addLog(writer.Name, verdict.Loss)
+	d.files += verdict.Files
+	d.stall = max(d.stall, verdict.Stall)
+	progress("%s: %d lines in %d files, longest pause %d ms", writer.Name, verdict.Lines, verdict.Files, verdict.Stall.Milliseconds())
+	if verdict.Stall > longest+slack {
+		d.stalled++
+		d.note("container %s paused for %s, the longest restart took %s", writer.Name, verdict.Stall, longest)
+	}
+}
+
 // any tells whether anything was lost.
 func (d *damage) any() bool {
-	return d.pods+d.containers+d.log.Lost+d.log.Twice+d.refused+d.left > 0
+	return d.pods+d.containers+d.log.Lost+d.log.Twice+d.refused+d.left+d.stalled > 0
 }
 
 // String is the closing line.

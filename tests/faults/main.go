@@ -33,21 +33,28 @@ names:
   launcher                     the launcher, which is then started again
   group                        all three members at the same instant
   log                          the streamer, while containers write flat out
+  logs                         each of these in turn, and all at once with the
+                               launcher, while containers write numbered lines flat
+                               out and in pieces, to stdout, stderr and terminals;
+                               no writer may pause for longer than a restart takes
 
 flags:
-  --kills N   how many kills (default 20)
-  --seed N    seed of the instants (default: random, printed)
-  --help      this text
+  --rotation HOW   with logs: none, kubelet (rename and ReopenContainerLog), own
+                   (log_max_size) (default none)
+  --kills N        how many kills (default 20)
+  --seed N         seed of the instants (default: random, printed)
+  --help           this text
 `
 
 // names are the kinds of faults.
-var names = []string{"runtime", "streamer", "netsync", "launcher", "group", "log"}
+var names = []string{"runtime", "streamer", "netsync", "launcher", "group", "log", "logs"}
 
 // options are the arguments.
 type options struct {
-	name  string
-	kills int
-	seed  uint64
+	name     string
+	kills    int
+	seed     uint64
+	rotation string
 }
 
 func main() {
@@ -84,8 +91,12 @@ func parse(args []string) (*options, error) {
 	flags.Usage = func() {}
 	flags.IntVar(&opts.kills, "kills", 20, "")
 	flags.Uint64Var(&opts.seed, "seed", rand.Uint64(), "")
+	flags.StringVar(&opts.rotation, "rotation", noRotation, "")
 	if err := flags.Parse(args[1:]); err != nil {
 		return nil, err
+	}
+	if !slices.Contains([]string{noRotation, kubeletsOwn, pumpsOwn}, opts.rotation) {
+		return nil, fmt.Errorf("--rotation: %q is none of none, kubelet and own", opts.rotation)
 	}
 	if flags.NArg() > 0 || opts.kills < 1 {
 		return nil, errors.New("--kills must be positive, and nothing may follow the flags")
@@ -102,7 +113,9 @@ func run(ctx context.Context, opts *options) (err error) {
 	if err := harness.BuildLab(ctx, os.Stderr); err != nil {
 		return err
 	}
-	stage, err := harness.StartStage(ctx, harness.StageOptions{Dir: dir, Progress: func(text string) { progress("%s", text) }})
+	stage, err := harness.StartStage(ctx, harness.StageOptions{
+		Dir: dir, Progress: func(text string) { progress("%s", text) }, Edit: editFor(opts.rotation),
+	})
 	if err != nil {
 		return err
 	}
@@ -116,6 +129,10 @@ func run(ctx context.Context, opts *options) (err error) {
 	}()
 	if _, err := stage.CRI().Pull(ctx, harness.Busybox); err != nil {
 		return err
+	}
+	attack := attackMembers
+	if opts.name == "logs" {
+		attack = attackLogs
 	}
 	damage, err := attack(ctx, stage.Group, opts)
 	if err != nil {
