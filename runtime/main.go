@@ -43,7 +43,7 @@ func run(ctx context.Context, env member.Env) error {
 	if err != nil {
 		return err
 	}
-	inside, err := build(env, outside)
+	inside, err := build(ctx, env, outside)
 	if err != nil {
 		return errors.Join(err, outside.close())
 	}
@@ -129,7 +129,7 @@ type nouns struct {
 }
 
 // build makes the services, each of those before it.
-func build(env member.Env, o *others) (*nouns, error) {
+func build(ctx context.Context, env member.Env, o *others) (*nouns, error) {
 	cfg, log := env.Config, env.Log
 	kernel := handler.Kernel{RecursiveReadOnly: o.machine.Host.RecursiveReadOnly, UserNamespaces: o.machine.UserNamespaces}
 	n := &nouns{
@@ -142,7 +142,7 @@ func build(env member.Env, o *others) (*nouns, error) {
 	if n.images, err = image.New(o.containerd, cfg.Image, snapshotters(cfg), log); err != nil {
 		return nil, err
 	}
-	shared, err := newShared(env, o)
+	shared, err := newShared(ctx, env, o)
 	if err != nil {
 		return nil, err
 	}
@@ -192,7 +192,7 @@ func (n *nouns) newContainers(env member.Env, o *others, shared shared) (*contai
 		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd,
 		KillShim: shim.Kill, PinShim: shim.Pins{Config: cfg.Runtime, Log: env.Log}.Keep,
 		Streams: o.streamer, Images: n.images, ImageVolumes: imageVolumes, Pods: n.pods, Handlers: n.handlers,
-		CRIU: checkpoint.NewCRIU(cfg.Runtime.EnableCRIU), Freezer: o.containerd, Dumper: o.containerd,
+		Tuning: shared.tuner, CRIU: checkpoint.NewCRIU(cfg.Runtime.EnableCRIU), Freezer: o.containerd, Dumper: o.containerd,
 		Restorer: o.containerd, Puller: n.images,
 		Hooks: shared.containerHooks, Log: env.Log,
 	})

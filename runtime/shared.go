@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 
@@ -12,19 +13,24 @@ import (
 	"github.com/trivet-cri/trivet/runtime/ocihooks"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/selinux"
+	"github.com/trivet-cri/trivet/runtime/tuning"
 )
 
 // shared is what pods, containers and plugins have in common.
 type shared struct {
 	classes        *classes.Classes
 	labels         *selinux.Labels // nil without SELinux
-	plugins        *nri.Plugins    // nil without NRI
+	tuner          *tuning.Tuner
+	plugins        *nri.Plugins // nil without NRI
 	podHooks       pod.Hooks
 	containerHooks container.Hooks
 	ociHooks       *ocihooks.Hooks // nil without hooks_dir
 }
 
-func newShared(env member.Env, o *others) (s shared, err error) {
+func newShared(ctx context.Context, env member.Env, o *others) (s shared, err error) {
+	if s.tuner, err = newTuner(ctx, env, o); err != nil {
+		return s, err
+	}
 	if s.classes, err = classes.Load(env.Config.Runtime, env.Log); err != nil {
 		return s, err
 	}

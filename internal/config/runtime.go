@@ -72,6 +72,9 @@ type Runtime struct {
 	DefaultUlimits           []string           `toml:"default_ulimits" comment:"Limits of all containers, as name=soft:hard, for example nofile=1024:4096; -1 is unlimited. A limit of the same name in a handler's base_runtime_spec wins."`
 	DefaultCapabilities      []string           `toml:"default_capabilities" comment:"Capabilities of containers before their pod adds and drops, for example CHOWN. Empty: the usual fourteen. Those of a handler's base_runtime_spec win."`
 	InfraCtrCPUSet           string             `toml:"infra_ctr_cpuset" comment:"Processors of pause containers and runc's shims, for example 0-1. Empty: all."`
+	SharedCPUSet             string             `toml:"shared_cpuset" comment:"Processors that containers with processors of their own get as well where cpu-shared.crio.io/CONTAINER is enable. Empty: none."`
+	IRQBalanceConfigFile     string             `toml:"irqbalance_config_file" comment:"Configuration of irqbalance, which is told of containers without interrupts. Not used if it is not there."`
+	IRQBalanceRestoreFile    string             `toml:"irqbalance_config_restore_file" comment:"Keeps the processors that irqbalance leaves alone by itself, to put them back after a reboot. Empty or disable: none."`
 	MinInjectedGoMaxProcs    int                `toml:"min_injected_gomaxprocs" comment:"Least GOMAXPROCS that containers of burstable and best-effort pods without a limit of processor time get; twice their request if that is more. 0: none is set."`
 	Workloads                Workloads          `toml:"workloads" comment:"Kinds of pods whose processor time is not the client's to say, by name."`
 	DefaultSysctls           []string           `toml:"default_sysctls" comment:"Sysctls of all pods, as name=value, for example net.ipv4.ip_unprivileged_port_start=80; those of the pod win, and those of a namespace that the pod shares with the host are left out."`
@@ -129,6 +132,8 @@ func defaultRuntime() Runtime {
 		EnableUnprivilegedPorts: true,
 		EnableUnprivilegedICMP:  true,
 		TolerateMissingHugetlb:  true,
+		IRQBalanceConfigFile:    "/etc/sysconfig/irqbalance",
+		IRQBalanceRestoreFile:   "/etc/sysconfig/orig_irq_banned_cpus",
 		CDISpecDirs:             []string{"/etc/cdi", "/var/run/cdi"},
 		EnableCRIU:              true,
 		AllowedDevices:          []string{"/dev/fuse", "/dev/net/tun"},

@@ -74,6 +74,14 @@ func (c *checker) globs(key string, globs []string) {
 	}
 }
 
+// annotations checks entries of an allowed_annotations.
+func (c *checker) annotations(key string, entries []string) {
+	c.globs(key, entries)
+	if slices.Contains(entries, "") {
+		c.add(key, "%q is no annotation", "")
+	}
+}
+
 // validate returns every mistake, in the order of the file's sections.
 func (c *Config) validate() []problem {
 	check := &checker{}

@@ -53,6 +53,11 @@ func (r *Runtime) validate(check *checker) {
 		check.add("runtime.timezone", "%q is not the name of a time zone", r.Timezone)
 	}
 	check.cpuset("runtime.infra_ctr_cpuset", r.InfraCtrCPUSet)
+	check.cpuset("runtime.shared_cpuset", r.SharedCPUSet)
+	check.absolute("runtime.irqbalance_config_file", r.IRQBalanceConfigFile)
+	if r.IRQBalanceRestoreFile != "disable" {
+		check.absoluteIfSet("runtime.irqbalance_config_restore_file", r.IRQBalanceRestoreFile)
+	}
 	check.notNegative("runtime.min_injected_gomaxprocs", r.MinInjectedGoMaxProcs)
 	r.Workloads.validate(check)
 	for _, name := range slices.Sorted(maps.Keys(r.Handlers)) {
@@ -77,10 +82,7 @@ func (h *Handler) validate(check *checker, key string) {
 	check.absoluteIfSet(key+".options.ConfigPath", h.Options.ConfigPath)
 	check.globs(key+".pod_annotations", h.PodAnnotations)
 	check.globs(key+".container_annotations", h.ContainerAnnotations)
-	check.globs(key+".allowed_annotations", h.AllowedAnnotations)
-	if slices.Contains(h.AllowedAnnotations, "") {
-		check.add(key+".allowed_annotations", "%q is no annotation", "")
-	}
+	check.annotations(key+".allowed_annotations", h.AllowedAnnotations)
 }
 
 func (n *NRI) validate(check *checker) {

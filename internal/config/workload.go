@@ -14,9 +14,10 @@ type Workloads map[string]Workload
 
 // Workload is one kind of pods.
 type Workload struct {
-	ActivationAnnotation string `toml:"activation_annotation" comment:"A pod is of this kind if it has this annotation, with any value."`
-	AnnotationPrefix     string `toml:"annotation_prefix" comment:"PREFIX/CONTAINER is the pod's annotation with resources of one container, as JSON: {\"cpushares\": 512, \"cpuset\": \"0-1\"}."`
-	Resources            CPU    `toml:"resources" comment:"Resources of the containers, in place of those that are asked for; what is 0 or empty is as asked for."`
+	ActivationAnnotation string   `toml:"activation_annotation" comment:"A pod is of this kind if it has this annotation, with any value."`
+	AnnotationPrefix     string   `toml:"annotation_prefix" comment:"PREFIX/CONTAINER is the pod's annotation with resources of one container, as JSON: {\"cpushares\": 512, \"cpuset\": \"0-1\"}."`
+	AllowedAnnotations   []string `toml:"allowed_annotations" comment:"Annotations that may change these pods, besides those that their handler allows."`
+	Resources            CPU      `toml:"resources" comment:"Resources of the containers, in place of those that are asked for; what is 0 or empty is as asked for."`
 }
 
 // CPU are limits of a container's processor time.
@@ -36,6 +37,13 @@ func (r *Runtime) Workload(pod map[string]string) (w Workload, ok bool) {
 		}
 	}
 	return Workload{}, false
+}
+
+// AllowedAnnotations are those that may change a pod of a handler with these
+// annotations: its handler's and its workload's.
+func (r *Runtime) AllowedAnnotations(h *Handler, pod map[string]string) []string {
+	w, _ := r.Workload(pod)
+	return slices.Concat(h.AllowedAnnotations, w.AllowedAnnotations)
 }
 
 // What the kernel takes. Times are microseconds.
@@ -120,6 +128,7 @@ func (w Workloads) validate(check *checker) {
 		if strings.HasSuffix(one.AnnotationPrefix, "/") {
 			check.add(key+".annotation_prefix", "%q ends in a slash, which comes before the container's name anyway", one.AnnotationPrefix)
 		}
+		check.annotations(key+".allowed_annotations", one.AllowedAnnotations)
 		if wrong := one.Resources.Check(); wrong != nil {
 			check.add(key+".resources.cpu"+wrong.Field, "%#v %s", wrong.Value, wrong.Why)
 		}

@@ -130,6 +130,9 @@ func (s Set) Empty() bool { return s.bits.Sign() == 0 }
 // Size is how many numbers there are.
 func (s Set) Size() int { return len(s.List()) }
 
+// Width is one more than the highest number; 0 if there is none.
+func (s Set) Width() int { return s.bits.BitLen() }
+
 // Within tells whether other has all of s.
 func (s Set) Within(other Set) bool { return s.Minus(other).Empty() }
 

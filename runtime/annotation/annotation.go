@@ -15,8 +15,14 @@ import (
 // Names of annotations, as Find wants them.
 const (
 	CgroupWritable        = "cgroup2-mount-hierarchy-rw.crio.io"
+	CPUCStates            = "cpu-c-states.crio.io"
+	CPUFreqGovernor       = "cpu-freq-governor.crio.io"
+	CPULoadBalancing      = "cpu-load-balancing.crio.io"
+	CPUQuota              = "cpu-quota.crio.io"
+	CPUShared             = "cpu-shared.crio.io"
 	Devices               = "devices.crio.io"
 	DisableFIPS           = "disable-fips.crio.io"
+	IRQLoadBalancing      = "irq-load-balancing.crio.io"
 	LinkLogs              = "link-logs.crio.io"
 	PlatformRuntimePath   = "platform-runtime-path.crio.io"
 	PodLinuxOverhead      = "pod-linux-overhead.crio.io"

@@ -111,7 +111,10 @@ func (s *Service) workOff(ctx context.Context, c *Container, how exit) error {
 	// A shim that hangs must not keep the container's turn from its removal.
 	limited, stop := context.WithTimeout(ctx, s.Config.StopTimeout.Std())
 	defer stop()
-	if err := s.Tasks.DeleteTask(limited, c.ID); err != nil {
+	err := s.Tasks.DeleteTask(limited, c.ID)
+	// Not before: no pod may have a smaller quota than its containers.
+	s.untune(ctx, c.ID)
+	if err != nil {
 		// The removal of the container tries again.
 		s.logger(c).WarnContext(ctx, "task of an exited container is not deleted", "error", err)
 		return nil

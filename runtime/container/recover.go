@@ -41,6 +41,8 @@ func (s *Service) Recover(ctx context.Context) error {
 		found[c.ID] = c
 	}
 	s.containers.PutAll(found)
+	keep := s.known() // also quarantined ones, which may run
+	s.untuneEnded(ctx, func(id string) bool { return !keep[id] || found[id] != nil && !found[id].Running() })
 	s.Log.InfoContext(ctx, "containers are recovered", "containers", len(found), "quarantined", len(records)-len(found))
 	return nil
 }
@@ -128,6 +130,10 @@ func (s *Service) Sweep(ctx context.Context) error {
 			}
 		}
 	}
+	s.untuneEnded(ctx, func(id string) bool {
+		c := s.All()[id]
+		return !keep[id] || c != nil && c.State().Phase == runtimeapi.ContainerState_CONTAINER_EXITED
+	})
 	ids := make([]string, 0, len(keep))
 	for id := range keep {
 		ids = append(ids, id)

@@ -27,6 +27,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/selinux"
 	"github.com/trivet-cri/trivet/runtime/spec"
+	"github.com/trivet-cri/trivet/runtime/tuning"
 )
 
 // Records keeps containers; *engine.Engine does.
@@ -115,6 +116,7 @@ type Deps struct {
 	ImageVolumes *imagevolume.Store
 	Pods         Pods
 	Handlers     Handlers
+	Tuning       *tuning.Tuner
 
 	CRIU     CRIU
 	Freezer  Freezer

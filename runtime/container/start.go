@@ -128,25 +128,7 @@ func (s *Service) run(ctx context.Context, c *Container, begun time.Time, resume
 			s.logger(c).WarnContext(ctx, "failed start is not undone whole; the removal will try again", "error", undone)
 		}
 	}()
-	operation.Stage(ctx, "streams")
-	made.Add("streams", func(ctx context.Context) error { return s.closeIO(ctx, c, s.Config.DrainTimeout.Std()) })
-	io, err := s.openIO(ctx, c)
-	if err != nil {
-		return 0, err
-	}
-	if err := s.ImageVolumes.Restore(ctx, c.owner(c.mountLabel), c.Config.GetMounts()); err != nil {
-		return 0, err
-	}
-	rootfs, err := s.rootfsOf(ctx, c)
-	if err != nil {
-		return 0, err
-	}
-	operation.Stage(ctx, "create task")
-	made.Add("task", func(ctx context.Context) error { return s.destroyTask(ctx, c.ID) })
-	err = telemetry.Span(ctx, "task.create", func(ctx context.Context) (err error) {
-		pid, err = s.insistOnTask(ctx, c, rootfs, io, resumed)
-		return err
-	})
+	pid, isolate, err := s.prepare(ctx, &made, c, resumed)
 	if err != nil {
 		return 0, err
 	}
@@ -155,6 +137,12 @@ func (s *Service) run(ctx context.Context, c *Container, begun time.Time, resume
 		return 0, fmt.Errorf("start container %s: %w", c.ID, err)
 	}
 	operation.Stage(ctx, "start task")
+	restored := c.record.Load().GetCheckpoint() != ""
+	if !restored { // else its cgroup is there once it runs
+		if err := isolate(ctx); err != nil {
+			return 0, err
+		}
+	}
 	if err := s.marks.set(c.ID, mark{Begun: begun, Step: starting}); err != nil {
 		return 0, err
 	}
@@ -162,11 +150,42 @@ func (s *Service) run(ctx context.Context, c *Container, begun time.Time, resume
 		pid, err = s.startTask(ctx, c)
 		return err
 	})
+	if err == nil && restored {
+		err = isolate(ctx)
+	}
 	if err != nil {
 		return 0, err
 	}
 	made.Release()
 	return pid, nil
+}
+
+// prepare does all of a start but that the process runs. isolate is for when
+// its cgroup is there.
+func (s *Service) prepare(ctx context.Context, made *undo.Stack, c *Container, resumed bool) (pid int, isolate func(context.Context) error, err error) {
+	operation.Stage(ctx, "streams")
+	made.Add("streams", func(ctx context.Context) error { return s.closeIO(ctx, c, s.Config.DrainTimeout.Std()) })
+	io, err := s.openIO(ctx, c)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := s.ImageVolumes.Restore(ctx, c.owner(c.mountLabel), c.Config.GetMounts()); err != nil {
+		return 0, nil, err
+	}
+	rootfs, err := s.rootfsOf(ctx, c)
+	if err != nil {
+		return 0, nil, err
+	}
+	if isolate, err = s.tune(ctx, made, c); err != nil {
+		return 0, nil, err
+	}
+	operation.Stage(ctx, "create task")
+	made.Add("task", func(ctx context.Context) error { return s.destroyTask(ctx, c.ID) })
+	err = telemetry.Span(ctx, "task.create", func(ctx context.Context) (err error) {
+		pid, err = s.insistOnTask(ctx, c, rootfs, io, resumed)
+		return err
+	})
+	return pid, isolate, err
 }
 
 // insistOnTask makes the task. containerd may still be making that of an earlier

@@ -145,8 +145,13 @@ func (s *Service) updateRunning(ctx context.Context, c *Container, change *spec.
 	if err != nil {
 		return err
 	}
-	operation.Stage(ctx, "record")
-	if err := s.record(ctx, c, old, next); err != nil {
+	operation.Stage(ctx, "processors")
+	err = s.retune(ctx, c, next)
+	if err == nil {
+		operation.Stage(ctx, "record")
+		err = s.record(ctx, c, old, next)
+	}
+	if err != nil {
 		s.revert(ctx, c, old, next)
 		return err
 	}
@@ -160,6 +165,13 @@ func (s *Service) changed(ctx context.Context, c *Container, change *spec.Change
 		return nil, nil, err
 	}
 	if next, err = change.Apply(old); err != nil {
+		return nil, nil, fmt.Errorf("update container %s: %w", c.ID, err)
+	}
+	subject, err := s.subject(c, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := s.Tuning.Limit(subject, next.Linux.Resources); err != nil {
 		return nil, nil, fmt.Errorf("update container %s: %w", c.ID, err)
 	}
 	return old, next, nil
@@ -197,6 +209,9 @@ func (s *Service) revert(ctx context.Context, c *Container, old, next *specs.Spe
 	back := spec.Revert(limitsOf(old), limitsOf(next))
 	if err := s.Tasks.UpdateTask(ctx, c.ID, back, nil); err != nil && !errdefs.IsNotFound(err) {
 		s.logger(c).WarnContext(ctx, "limits that could not be recorded are still in force", "error", err)
+	}
+	if err := s.retune(ctx, c, old); err != nil {
+		s.logger(c).WarnContext(ctx, "processors are tuned for limits that could not be recorded", "error", err)
 	}
 }
 

@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -118,7 +119,7 @@ func (s *Service) unstarted(ctx context.Context, c *Container) error {
 	if err := s.destroyTask(ctx, c.ID); err != nil {
 		return err
 	}
-	if err := s.marks.clear(c.ID); err != nil {
+	if err := errors.Join(s.Tuning.End(ctx, c.ID), s.marks.clear(c.ID)); err != nil {
 		return err
 	}
 	c.unsure = true // its streams are there

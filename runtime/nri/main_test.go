@@ -22,6 +22,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
 	"github.com/trivet-cri/trivet/runtime/spec"
+	"github.com/trivet-cri/trivet/runtime/tuning"
 )
 
 func TestMain(m *testing.M) {
@@ -79,6 +80,9 @@ func (n *node) begin(t *testing.T) {
 	deps := n.Deps(n.pods)
 	deps.Hooks = n.plugins
 	var err error
+	if deps.Tuning, err = tuning.New(n.Tuning); err != nil {
+		t.Fatal(err)
+	}
 	if n.containers, err = container.New(deps); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ import (
 // addAnnotated adds the devices that the pod's annotation names, if the
 // handler lets it and each of them is among allowed_devices.
 func addAnnotated(in *Input, s *specs.Spec) error {
-	key, list, _ := annotation.Allowed(in.Handler.AllowedAnnotations).Find(in.Pod.GetAnnotations(), annotation.Devices)
+	allowed := annotation.Allowed(in.Runtime.AllowedAnnotations(&in.Handler, in.Pod.GetAnnotations()))
+	key, list, _ := allowed.Find(in.Pod.GetAnnotations(), annotation.Devices)
 	field := fmt.Sprintf("annotations[%q]", key)
 	for text := range strings.SplitSeq(list, ",") {
 		if text == "" {

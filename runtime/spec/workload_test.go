@@ -2,6 +2,7 @@ package spec_test
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -191,4 +192,19 @@ func TestMinMemory(t *testing.T) {
 	}
 	in.Config.Linux.Resources = &runtimeapi.LinuxContainerResources{MemoryLimitInBytes: 12<<20 - 1}
 	refused(t, in, wrong, "linux.resources.memory_limit_in_bytes 12582911 is below the handler's container_min_memory, 12MiB")
+}
+
+// FuzzWorkload: whatever a pod's annotation has, it is taken or refused.
+func FuzzWorkload(f *testing.F) {
+	for _, text := range []string{`{"cpushares": 9, "cpuset": "2-3"}`, `null`, `{"cpulimit": 9e9}`, `[]`, `{"cpuquota": -1}`, ``} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		in := plain()
+		in.Host.CPUs = "0-3"
+		in.Runtime, in.Pod.Annotations = managed(), map[string]string{"pod/managed": "", "managed/server": text}
+		if _, err := spec.Build(in); err != nil && !errors.Is(err, wrong) && !errors.Is(err, lacks) {
+			t.Errorf("%q: %v", text, err)
+		}
+	})
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
 	"github.com/trivet-cri/trivet/runtime/spec"
+	"github.com/trivet-cri/trivet/runtime/tuning"
 )
 
 // Image is the reference of the image that every world has.
@@ -44,6 +45,8 @@ type World struct {
 	imageVolumes *imagevolume.Store
 	dir          string
 	Checkpoints  *Checkpoints
+	// Tuning is what each process's tuner is made of: with a machine of its own.
+	Tuning tuning.Deps
 }
 
 // New returns a world whose files are below dir.
@@ -56,6 +59,10 @@ func New(dir string) (*World, error) {
 	w.Checkpoints = &Checkpoints{faults: &w.Faults, tasks: w.Tasks, frozen: make(map[string]bool), applied: make(map[string]Applied)}
 	w.Hooks = &Plugins{faults: &w.Faults, all: make(map[string][]string)}
 	w.Streams = &Streams{faults: &w.Faults, open: make(map[string]Open)}
+	w.Tuning = tuning.Deps{
+		Config: podtest.Config(), Root: filepath.Join(dir, "machine"), Ledger: filepath.Join(dir, "tuning.json"),
+		Rebalance: func(context.Context, string) {}, Log: slog.New(slog.DiscardHandler),
+	}
 	content := imagetest.NewContent("server")
 	content.Config.Config.Entrypoint = []string{"/bin/server"}
 	content.Config.Config.Volumes = map[string]struct{}{"/data": {}}
@@ -142,7 +149,7 @@ func (w *World) Reboot() error {
 	w.World.Reboot()
 	w.Tasks.clear()
 	w.Streams.clear()
-	return os.RemoveAll(w.MarkDir())
+	return errors.Join(os.RemoveAll(w.MarkDir()), os.RemoveAll(w.Tuning.Ledger))
 }
 
 func names(dir string) []string {
@@ -183,10 +190,13 @@ type Process struct {
 func (w *World) Start(edits ...func(*container.Deps)) (*Process, error) {
 	p := &Process{Pods: pod.New(w.World.Deps()), watched: make(chan error, 1)}
 	deps := w.Deps(p.Pods)
+	var err error
+	if deps.Tuning, err = tuning.New(w.Tuning); err != nil {
+		return nil, err
+	}
 	for _, edit := range edits {
 		edit(&deps)
 	}
-	var err error
 	if p.Containers, err = container.New(deps); err != nil {
 		return nil, err
 	}
