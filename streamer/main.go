@@ -78,12 +78,13 @@ func run(ctx context.Context, env member.Env) (err error) {
 	}
 
 	starter := keeper.NewStarter(filepath.Join(cfg.State, "io"), env.Log)
-	sessions := new(session.Set)
+	sessions := session.NewSet()
 	http := server.New(streams, served, server.Handlers{
 		Exec: execs, Attach: attach.New(pumps, containerd, env.Log), Forward: forwarder,
 	}, session.NewTokens(time.Now), sessions, env.Log)
 	grpc := rpc.NewServer(env.Log)
 	streamerv1.RegisterStreamerServer(grpc, service.New(kept{pumps, starter}, execs, forwarder, http, sessions))
+	env.Metrics.MustRegister(sessions.Metrics(), pumps.Metrics())
 	env.Log.InfoContext(ctx, "serving streams", "address", streams.Addr().String(), "tls", served.TLS != nil)
 	return serve(ctx, pumps, starter, execs, http, grpc, socket)
 }

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/errdefs"
+
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 )
 
@@ -74,6 +76,9 @@ func withTimeout(ctx context.Context, d time.Duration) (context.Context, context
 }
 
 func timedOut(ctx context.Context, r *streamerv1.ExecSyncRequest) error {
+	if cause := context.Cause(ctx); errors.Is(ctx.Err(), context.Canceled) && !errors.Is(cause, context.Canceled) {
+		return fmt.Errorf("command in container %q was killed: %w: %w", r.GetContainer().GetId(), cause, errdefs.ErrUnavailable)
+	}
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return fmt.Errorf("command in container %q was killed because its caller left: %w", r.GetContainer().GetId(), ctx.Err())
 	}

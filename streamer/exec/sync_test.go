@@ -95,18 +95,24 @@ func TestSyncTimeout(t *testing.T) {
 
 func TestSyncCallerLeaves(t *testing.T) {
 	t.Parallel()
-	f := start(t, limits)
-	ctx, cancel := context.WithCancel(t.Context())
-	marker := filepath.Join(t.TempDir(), "up")
-	go func() {
-		defer cancel()
-		eventually(t, "command runs", func() error { _, err := os.Stat(marker); return err })
-	}()
-	_, err := f.Sync(ctx, syncRequest(0, shell("> "+marker+"; exec sleep 1000")...))
-	if !errors.Is(err, context.Canceled) {
-		t.Fatalf("error is %v", err)
+	stopping := errors.New("the streamer is stopping")
+	for want, cause := range map[error]error{context.Canceled: nil, stopping: stopping} {
+		t.Run(want.Error(), func(t *testing.T) {
+			t.Parallel()
+			f := start(t, limits)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			marker := filepath.Join(t.TempDir(), "up")
+			go func() {
+				defer cancel(cause)
+				eventually(t, "command runs", func() error { _, err := os.Stat(marker); return err })
+			}()
+			_, err := f.Sync(ctx, syncRequest(0, shell("> "+marker+"; exec sleep 1000")...))
+			if !errors.Is(err, want) {
+				t.Fatalf("error is %v", err)
+			}
+			f.clean(t)
+		})
 	}
-	f.clean(t)
 }
 
 // TestSyncDaemonizedChild: a child that keeps stdout open does not keep the

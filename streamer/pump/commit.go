@@ -24,6 +24,7 @@ func (p *pump) commit(s *source, in, out []byte) (time.Duration, error) {
 		}
 		p.set.tuning.probe("consumed")
 		p.rate.spend(time.Now(), len(in))
+		p.set.written.add(out)
 		p.recovered()
 		return again, nil
 	}

@@ -89,7 +89,8 @@ type Pumps struct {
 	spaces  *workspaces
 	poller  *poller
 	dropped atomic.Uint64 // bytes of output that are in no log
-	unlock  func() error // nil until the directory is this process's
+	unlock  func() error  // nil until the directory is this process's
+	written written
 	resumed chan struct{}
 	ended   chan struct{} // closed when nothing is pumped any more
 

@@ -16,9 +16,9 @@ import (
 
 var (
 	// errGone is the cause of a session's end when its client has left.
-	errGone = errors.New("the client has left")
+	errGone = session.ErrGone
 	// errIdle is the cause when nothing has moved.
-	errIdle = errors.New("the session had no traffic")
+	errIdle = session.ErrIdle
 )
 
 // client is a session's other side.
@@ -98,7 +98,8 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, ticket session.Tic
 		http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	defer opened.End()
+	var outcome error
+	defer func() { opened.End(outcome) }()
 	log := s.log.With("kind", string(about.Kind), "protocol", about.Protocol).With(session.Fields(about.Subject)...)
 	left := false
 	err = telemetry.Span(ctx, string(about.Kind)+" session", func(ctx context.Context) error {
@@ -117,7 +118,7 @@ func (s *Server) open(w http.ResponseWriter, r *http.Request, ticket session.Tic
 		hijack.closeSoon()
 		c.finish()
 		hijack.close()
-		outcome := c.outcome()
+		outcome = c.outcome()
 		if left = errors.Is(outcome, errGone); left {
 			return nil // as sessions end every day
 		}

@@ -143,7 +143,7 @@ func serveWith(t *testing.T, config server.Config, c *commands, forwarder server
 	}
 	f := &fixture{
 		commands: c,
-		sessions: new(session.Set), address: listener.Addr().String(), clock: &clock{now: time.Now()},
+		sessions: session.NewSet(), address: listener.Addr().String(), clock: &clock{now: time.Now()},
 	}
 	f.Server = server.New(listener, config, server.Handlers{Exec: f.commands, Attach: f.commands, Forward: forwarder},
 		session.NewTokens(f.clock.Now), f.sessions, slog.New(slog.DiscardHandler))

@@ -77,7 +77,7 @@ func TestURLIsReachable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := server.New(listener, config, server.Handlers{}, session.NewTokens(time.Now), new(session.Set), nil)
+		s := server.New(listener, config, server.Handlers{}, session.NewTokens(time.Now), session.NewSet(), nil)
 		url, err := s.URL(t.Context(), session.Exec, nil)
 		if err != nil || !strings.HasPrefix(url, want) {
 			t.Errorf("bound to %s: %s, %v", bind, url, err)

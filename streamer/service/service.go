@@ -81,9 +81,13 @@ func (s *Service) ExecSync(ctx context.Context, r *streamerv1.ExecSyncRequest) (
 	if err != nil {
 		return nil, err
 	}
-	defer running.End()
+	var outcome error
+	defer func() { running.End(outcome) }()
 	response, err := s.commands.Sync(ctx, r)
 	running.Sent(len(response.GetStdout()) + len(response.GetStderr()))
+	if outcome = err; err == nil && response.GetExitCode() != 0 {
+		outcome = session.ErrExitCode
+	}
 	return response, err
 }
 

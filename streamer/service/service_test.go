@@ -65,7 +65,7 @@ func (f *fake) URL(_ context.Context, kind session.Kind, request any) (string, e
 
 func newService() (*service.Service, *fake, *session.Set) {
 	f := &fake{infos: map[string]pump.Info{"aa": {}, "bb": {TTY: true}}}
-	sessions := new(session.Set)
+	sessions := session.NewSet()
 	return service.New(f, f, f, f, sessions), f, sessions
 }
 
@@ -186,7 +186,7 @@ func TestListSessions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer opened.End()
+	defer opened.End(nil)
 	if _, err := io.WriteString(opened.Writer(io.Discard), "four"); err != nil {
 		t.Fatal(err)
 	}

@@ -37,10 +37,8 @@ type Traffic struct {
 	Connections int64
 }
 
-func (t *Traffic) add(more Traffic) {
-	t.In += more.In
-	t.Out += more.Out
-	t.Connections += more.Connections
+func (t Traffic) plus(more Traffic) Traffic {
+	return Traffic{t.In + more.In, t.Out + more.Out, t.Connections + more.Connections}
 }
 
 // Target is the container's id, or the pod's if there is none.

@@ -61,23 +61,27 @@ func (s *Session) Agreed(subprotocol string) { s.subprotocol.Store(&subprotocol)
 // Sent counts n bytes for the client that no Writer has seen.
 func (s *Session) Sent(n int) { s.out.Add(int64(n)) }
 
-// End takes the session off the list and ends its context.
-func (s *Session) End() {
+// End takes the session off the list, ends its context, and counts it by how
+// it has ended.
+func (s *Session) End(err error) {
 	s.cancel(nil)
-	s.set.remove(s)
+	s.set.counts.note(s.set.remove(s), err)
 }
 
 // Cancel ends the session's context with a cause.
 func (s *Session) Cancel(cause error) { s.cancel(cause) }
 
-// Set are the open sessions. The zero value is ready, and safe for
-// concurrent use.
+// Set are the open sessions. It is safe for concurrent use.
 type Set struct {
+	counts   counts
 	mu       sync.Mutex
 	open     map[*Session]struct{}
 	draining bool
 	empty    chan struct{} // closed when a draining set is empty
 }
+
+// NewSet returns an empty set.
+func NewSet() *Set { return &Set{counts: newCounts(), open: make(map[*Session]struct{})} }
 
 // Begin opens a session that info describes and returns its context, which
 // Drain ends. The caller must call End. Error: ErrUnavailable (draining).
@@ -90,21 +94,22 @@ func (s *Set) Begin(ctx context.Context, info Info) (context.Context, *Session, 
 	ctx, cancel := context.WithCancelCause(ctx)
 	info.Started = time.Now()
 	opened := &Session{begun: info, set: s, cancel: cancel}
-	if s.open == nil {
-		s.open = make(map[*Session]struct{})
-	}
 	s.open[opened] = struct{}{}
 	return ctx, opened, nil
 }
 
-func (s *Set) remove(ended *Session) {
+// remove returns what the session was at its end.
+func (s *Set) remove(ended *Session) Info {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	info := ended.Info()
+	s.counts.moved[info.Kind] = s.counts.moved[info.Kind].plus(info.Traffic)
 	delete(s.open, ended)
 	if s.draining && len(s.open) == 0 && s.empty != nil {
 		close(s.empty)
 		s.empty = nil
 	}
+	return info
 }
 
 // List returns the open sessions, oldest first.

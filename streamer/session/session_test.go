@@ -41,17 +41,17 @@ func targets(s *session.Set) (list []string) {
 func TestListIsOldestFirst(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var s session.Set
+		s := session.NewSet()
 		for _, name := range []string{"a", "b", "c"} {
-			_, opened := begin(t, &s, name)
+			_, opened := begin(t, s, name)
 			if name == "b" {
-				opened.End()
+				opened.End(nil)
 			} else {
-				defer opened.End()
+				defer opened.End(nil)
 			}
 			time.Sleep(time.Second)
 		}
-		if got := targets(&s); !slices.Equal(got, []string{"a", "c"}) {
+		if got := targets(s); !slices.Equal(got, []string{"a", "c"}) {
 			t.Errorf("list is %v", got)
 		}
 	})
@@ -83,9 +83,9 @@ func TestTargetOfAPod(t *testing.T) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var s session.Set
-		quick, first := begin(t, &s, "quick")
-		slow, second := begin(t, &s, "slow")
+		s := session.NewSet()
+		quick, first := begin(t, s, "quick")
+		slow, second := begin(t, s, "slow")
 		draining, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		begun := time.Now()
@@ -95,7 +95,7 @@ func TestDrain(t *testing.T) {
 		if _, _, err := s.Begin(t.Context(), about("new")); !errdefs.IsUnavailable(err) {
 			t.Errorf("a new session: %v", err)
 		}
-		first.End()
+		first.End(nil)
 		<-slow.Done()
 		if took := time.Since(begun); took != 3*time.Second {
 			t.Errorf("cut off after %v", took)
@@ -103,7 +103,7 @@ func TestDrain(t *testing.T) {
 		if !errors.Is(context.Cause(slow), session.ErrStopping) || errors.Is(context.Cause(quick), session.ErrStopping) {
 			t.Errorf("causes are %v and %v", context.Cause(slow), context.Cause(quick))
 		}
-		second.End()
+		second.End(nil)
 		if left := <-done; left != 0 {
 			t.Errorf("%d left", left)
 		}
@@ -113,9 +113,9 @@ func TestDrain(t *testing.T) {
 func TestDrainDoesNotWaitForEver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var s session.Set
-		_, stuck := begin(t, &s, "stuck")
-		defer stuck.End()
+		s := session.NewSet()
+		_, stuck := begin(t, s, "stuck")
+		defer stuck.End(nil)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if left := s.Drain(ctx); left != 1 {
@@ -126,9 +126,9 @@ func TestDrainDoesNotWaitForEver(t *testing.T) {
 
 func TestDrainWhenEmpty(t *testing.T) {
 	t.Parallel()
-	var s session.Set
-	_, opened := begin(t, &s, "a")
-	opened.End()
+	s := session.NewSet()
+	_, opened := begin(t, s, "a")
+	opened.End(nil)
 	if left := s.Drain(t.Context()); left != 0 {
 		t.Errorf("%d left", left)
 	}
