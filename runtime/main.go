@@ -187,6 +187,7 @@ func (n *nouns) newContainers(env member.Env, o *others, shared shared) (*contai
 	return container.New(container.Deps{
 		Config: cfg.Runtime, Snapshotter: cfg.Image.Snapshotter, Systemd: cfg.SystemdCgroup(),
 		StateDir: filepath.Join(cfg.State, "started"), VolumeDir: filepath.Join(cfg.Root, "volumes"),
+		NotifierDir:   filepath.Join(cfg.State, "seccomp"),
 		CheckpointDir: filepath.Join(cfg.Root, "checkpoints"), JournalDir: filepath.Join(cfg.Root, "checkpoints", "journal"),
 		Host: o.machine.Host, CDI: o.devices, Bases: o.machine.Bases, DefaultMounts: o.machine.DefaultMounts, Classes: shared.classes, OCIHooks: shared.ociHooks, Labels: shared.labels,
 		Records: o.containerd, Specs: o.containerd, Snapshots: o.containerd, Tasks: o.containerd,

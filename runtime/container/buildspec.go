@@ -62,6 +62,7 @@ func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.
 		Handler: p.Handler, HandlerName: handlerName, Features: features, Runtime: s.Config, Systemd: s.Systemd,
 		Namespaces: namespaces, Files: p.Files, Volumes: binds(volumes), User: user, SELinux: labels,
 		Base: s.Bases[handlerName], Host: s.Host, CDI: s.CDI, Classes: s.Classes, Hooks: s.OCIHooks,
+		SeccompSocket: s.seccompSocket(p, c.ID),
 	})
 	return built, volumes, err
 }

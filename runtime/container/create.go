@@ -129,6 +129,9 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	if err := s.shape(c, ociSpec); err != nil {
 		return nil, err
 	}
+	if err := s.hear(&made, p, c, ociSpec); err != nil {
+		return nil, err
+	}
 	if err := restored.fit(ociSpec); err != nil {
 		return nil, err
 	}

@@ -99,7 +99,7 @@ func (s *Service) workOff(ctx context.Context, c *Container, how exit) error {
 	c.end.CompareAndSwap(nil, &how)
 	how = *c.end.Load()
 	if how.reason == "" {
-		how.reason = s.reason(c, how.code)
+		how.reason, how.message = s.explain(c, how.code)
 	}
 	if err := s.closeIO(ctx, c, s.Config.DrainTimeout.Std()); err != nil {
 		return err
@@ -132,6 +132,7 @@ func (s *Service) finish(ctx context.Context, c *Container, how exit) error {
 		return err
 	}
 	c.conclude(record)
+	s.hearNoMore(ctx, c)
 	return nil
 }
 

@@ -38,6 +38,7 @@ func (s *Service) Recover(ctx context.Context) error {
 		s.byKey[c.key] = c.ID
 		s.mu.Unlock()
 		s.relabel(c)
+		s.hearAgain(ctx, c)
 		found[c.ID] = c
 	}
 	s.containers.PutAll(found)
@@ -102,6 +103,10 @@ func (s *Service) Sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	notifiers, err := s.notifiers.List()
+	if err != nil {
+		return err
+	}
 	restores, err := s.checkpoints.list()
 	if err != nil {
 		return err
@@ -114,6 +119,7 @@ func (s *Service) Sweep(ctx context.Context) error {
 		says   string // empty for what is not worth a line
 	}{
 		{marked, s.marks.clear, ""},
+		{notifiers, s.notifiers.Close, ""},
 		{volumes, s.removeVolumes, "leftover volumes are removed"},
 		{imageVolumes, func(id string) error { return s.ImageVolumes.Remove(ctx, id) }, "leftover image volumes are removed"},
 		{restores, s.checkpoints.remove, "leftover checkpoint is removed"},

@@ -66,7 +66,7 @@ func (s *Service) release(ctx context.Context, id, snapshotter string, busy bool
 	if err := s.ImageVolumes.Remove(ctx, id); err != nil {
 		return err
 	}
-	if err := errors.Join(s.removeVolumes(id), s.checkpoints.remove(id), s.Tuning.End(ctx, id)); err != nil {
+	if err := errors.Join(s.removeVolumes(id), s.checkpoints.remove(id), s.Tuning.End(ctx, id), s.notifiers.Close(id)); err != nil {
 		return err
 	}
 	if err := s.Records.DeleteContainer(ctx, id); err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/image"
 	"github.com/trivet-cri/trivet/runtime/imagevolume"
 	"github.com/trivet-cri/trivet/runtime/mountsfile"
+	"github.com/trivet-cri/trivet/runtime/notifier"
 	"github.com/trivet-cri/trivet/runtime/ocihooks"
 	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/pod"
@@ -88,6 +89,7 @@ type Deps struct {
 	Systemd     bool   // cgroups are made through systemd
 	StateDir    string // for the started marks; cleared by a reboot
 	VolumeDir   string // for volumes that images declare
+	NotifierDir string // for sockets of seccomp's filters; cleared by a reboot
 	// CheckpointDir is for checkpoints that are taken or will be restored,
 	// JournalDir for notes of those under way.
 	CheckpointDir, JournalDir string
@@ -137,6 +139,7 @@ type Service struct {
 	containers  *catalog.Catalog[*Container]
 	operations  *operation.Operations
 	marks       marks
+	notifiers   *notifier.Notifiers
 	checkpoints checkpoints
 	accounts    accounts
 
@@ -173,6 +176,9 @@ func New(deps Deps) (*Service, error) {
 		orphaned: make(map[string]engine.ContainerRecord),
 	}
 	s.life, s.end = context.WithCancel(context.Background())
+	if s.notifiers, err = notifier.New(deps.NotifierDir, forbiddenGrace, s.killForbidden, deps.Log); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -183,6 +189,7 @@ func (s *Service) Close() {
 	s.closed = true
 	s.mu.Unlock()
 	s.end()
+	s.notifiers.Shut()
 	s.work.Wait()
 }
 

@@ -90,6 +90,7 @@ func (s *Service) start(ctx context.Context, c *Container) error {
 			s.keep(c, record)
 		}
 		c.conclude(record)
+		s.hearNoMore(ctx, c)
 		return err
 	}
 	if err := s.marks.set(c.ID, mark{Begun: begun, Step: running, PID: pid}); err != nil {

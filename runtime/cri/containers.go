@@ -187,7 +187,7 @@ func (c *Containers) info(ctx context.Context, one *container.Container, state c
 		return nil, err
 	}
 	text, err := json.Marshal(map[string]any{
-		"sandboxID": one.PodID, "pid": state.PID, "removing": state.Removing,
+		"sandboxID": one.PodID, "pid": state.PID, "removing": state.Removing, "forbiddenSyscalls": c.containers.Forbidden(one.ID).Used,
 		"runtimeType": one.Handler.Type, "runtimeOptions": one.Handler.Options,
 		"config": one.Config, "runtimeSpec": spec,
 	})

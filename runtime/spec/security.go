@@ -86,6 +86,9 @@ func setSecurity(in *Input, s *specs.Spec) error {
 	if profile != nil {
 		s.Linux.Seccomp = profile
 	}
+	if s.Linux.Seccomp != nil && in.SeccompSocket != "" {
+		s.Linux.Seccomp = notifying(s.Linux.Seccomp, in.SeccompSocket)
+	}
 	return setAppArmor(in, s, sc.GetApparmor(), appArmor)
 }
 

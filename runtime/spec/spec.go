@@ -55,6 +55,8 @@ type Input struct {
 	CDI        CDI             // nil if requests for CDI devices are refused
 	Classes    Classes         // nil if annotations ask for none
 	Hooks      *ocihooks.Hooks // of the node, nil for none
+	// SeccompSocket is told of what the seccomp profile forbids; empty for nobody.
+	SeccompSocket string
 }
 
 // step adds one aspect to a spec. Steps run in order, on a spec whose

@@ -161,6 +161,12 @@ def go_dependencies():
         version = "v0.6.0",
     )
     go_repository(
+        name = "com_github_elastic_go_seccomp_bpf",
+        importpath = "github.com/elastic/go-seccomp-bpf",
+        sum = "h1:NYduiYxRJ0ZkIyQVwlSskcqPPSg6ynu5pK0/d7SQATs=",
+        version = "v1.6.0",
+    )
+    go_repository(
         name = "com_github_emicklei_go_restful_v3",
         importpath = "github.com/emicklei/go-restful/v3",
         sum = "h1:C4Bl2xDndpU6nJ4bc1jXd+uTmYPVUwkD6bFY/oTyCes=",
@@ -699,6 +705,7 @@ NOTICES = {
     "@com_github_cyphar_filepath_securejoin//:notices": "github.com/cyphar/filepath-securejoin",
     "@com_github_davecgh_go_spew//:notices": "github.com/davecgh/go-spew",
     "@com_github_distribution_reference//:notices": "github.com/distribution/reference",
+    "@com_github_elastic_go_seccomp_bpf//:notices": "github.com/elastic/go-seccomp-bpf",
     "@com_github_emicklei_go_restful_v3//:notices": "github.com/emicklei/go-restful/v3",
     "@com_github_felixge_httpsnoop//:notices": "github.com/felixge/httpsnoop",
     "@com_github_fsnotify_fsnotify//:notices": "github.com/fsnotify/fsnotify",

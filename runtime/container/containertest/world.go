@@ -102,6 +102,9 @@ func (w *World) MarkDir() string { return filepath.Join(w.dir, "started") }
 // VolumeDir has the volumes of containers.
 func (w *World) VolumeDir() string { return filepath.Join(w.dir, "volumes") }
 
+// NotifierDir has the sockets of seccomp's filters.
+func (w *World) NotifierDir() string { return filepath.Join(w.dir, "seccomp") }
+
 // ImageVolumeDir has the mounts of images in containers.
 func (w *World) ImageVolumeDir() string { return filepath.Join(w.dir, "image-volumes") }
 
@@ -116,6 +119,7 @@ func (w *World) Deps(pods *pod.Service) container.Deps {
 	return container.Deps{
 		KillShim: w.Tasks.KillShim, PinShim: w.Tasks.PinShim,
 		Config: podtest.Config(), Snapshotter: "overlayfs", StateDir: w.MarkDir(), VolumeDir: w.VolumeDir(),
+		NotifierDir:   w.NotifierDir(),
 		Host:          spec.Host{Hostname: "node", Seccomp: true, Capabilities: []string{"CAP_CHOWN", "CAP_KILL"}},
 		CheckpointDir: w.CheckpointDir(), JournalDir: w.JournalDir(), Puller: w.Images,
 		CRIU: w.Checkpoints, Freezer: w.Checkpoints, Dumper: w.Checkpoints, Restorer: w.Checkpoints,
@@ -134,7 +138,7 @@ func (w *World) OfContainers() []string {
 		"container": w.Containers.IDs(), "snapshot": w.Snapshots.IDs(), "task": w.Tasks.IDs(), "streams": w.Streams.IDs(),
 		"mark": names(w.MarkDir()), "volumes": names(w.VolumeDir()), "image-volumes": names(w.ImageVolumeDir()), "view": w.Views.IDs(),
 		"dump": names(filepath.Join(w.CheckpointDir(), "work")), "checkpoint": names(filepath.Join(w.CheckpointDir(), "restore")),
-		"note": names(w.JournalDir()),
+		"note": names(w.JournalDir()), "notifier": names(w.NotifierDir()),
 	} {
 		for _, id := range ids {
 			all = append(all, kind+" "+id)
@@ -149,7 +153,7 @@ func (w *World) Reboot() error {
 	w.World.Reboot()
 	w.Tasks.clear()
 	w.Streams.clear()
-	return errors.Join(os.RemoveAll(w.MarkDir()), os.RemoveAll(w.Tuning.Ledger))
+	return errors.Join(os.RemoveAll(w.MarkDir()), os.RemoveAll(w.Tuning.Ledger), os.RemoveAll(w.NotifierDir()))
 }
 
 func names(dir string) []string {

@@ -60,11 +60,12 @@ func (w *World) Deps() pod.Deps {
 	}
 }
 
-// Config is a configuration with three handlers.
+// Config is a configuration with four handlers.
 func Config() config.Runtime {
 	cfg := config.Default().Runtime
 	cfg.Handlers["other"] = config.Handler{Type: "io.containerd.runc.v2", Snapshotter: "native", CNIConfDir: "/etc/cni/other"}
 	cfg.Handlers["vm"] = config.Handler{Type: "io.containerd.kata.v2", Sandboxer: "shim"}
+	cfg.Handlers["listening"] = config.Handler{Type: "io.containerd.runc.v2", AllowedAnnotations: []string{"seccomp-notifier-action.crio.io"}}
 	return cfg
 }
 
