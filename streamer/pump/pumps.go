@@ -7,7 +7,8 @@
 // Invariant: a byte of output leaves its FIFO only after it is in the log, and
 // a journal (package journal) makes the two steps one: whenever this process
 // is killed, a successor continues with neither a line lost nor one twice. A
-// line that waits for its newline stays in the FIFO.
+// line that waits for its newline stays in the FIFO; only a terminal's is logged
+// as a piece when it does not go on.
 //
 // Each container is an actor: one goroutine at a time takes turns for it, and
 // none exists while it is idle. One epoll instance wakes the actors. So an idle
@@ -44,6 +45,7 @@ type tuning struct {
 	backoff    time.Duration // first wait after a failed append; doubles
 	backoffMax time.Duration
 	stall      time.Duration // how long a failing log holds its container back
+	prompt     time.Duration // for which a terminal's line may wait for its rest
 	warnEvery  time.Duration // between two warnings about dropped output
 	clientMax  int           // bytes that an attached client may be behind
 	followMax  int           // bytes that a draining process may be behind
@@ -57,6 +59,7 @@ func defaults() tuning {
 		backoff:    20 * time.Millisecond,
 		backoffMax: time.Second,
 		stall:      10 * time.Second,
+		prompt:     time.Second,
 		warnEvery:  30 * time.Second,
 		clientMax:  4 << 20,
 		followMax:  8 << 20,

@@ -25,6 +25,7 @@ type source struct {
 	watched interest
 	armed   bool // watched is in force, no event has been taken since
 
+	prompt  prompt
 	pending int  // bytes left in the FIFO because their line is unfinished
 	shown   int  // bytes of the FIFO's head that the hub has had
 	writer  bool // a writer is or was there
@@ -78,6 +79,7 @@ func (s *source) close(p *poller) {
 		return
 	}
 	s.ended = true
+	s.prompt.stop()
 	p.remove(s.fd, s.key)
 	_ = unix.Close(s.fd) // only read from
 }

@@ -39,7 +39,7 @@ func (p *pump) outputEnded() {
 // serve reads one batch from s, if its watch and the log allow it.
 func (p *pump) serve(s *source, event bool) time.Duration {
 	if s.armed && !p.forced {
-		if !event && s.watched == readable || s.watched == growing && !s.changed() {
+		if !event && s.watched == readable || s.watched == growing && !s.changed() && !s.prompt.due(time.Now()) {
 			return rest // the watch is still in force
 		}
 		if s.watched == growing {
@@ -92,14 +92,18 @@ func (p *pump) batch(s *source, space *workspace) (time.Duration, error) {
 	}
 	final := false
 	if n <= s.pending {
-		// Nothing new. An unfinished line ends only with its stream.
-		if !p.forced && !s.hungUp() {
+		// Nothing new. An unfinished line ends only with its stream, or it is a
+		// terminal's prompt.
+		prompt := s.prompt.due(time.Now())
+		if !p.forced && !prompt && !s.hungUp() {
+			p.awaitPrompt(s)
 			return rest, nil
 		}
 		if final = s.available() == n; !final {
 			return again, nil
 		}
 	}
+	s.prompt.stop()
 	if n > s.shown {
 		p.hub.send(s.index, space.in[s.shown:n])
 		s.shown = n
@@ -110,6 +114,7 @@ func (p *pump) batch(s *source, space *workspace) (time.Duration, error) {
 	space.out = out
 	if used == 0 {
 		s.pending = n
+		p.awaitPrompt(s)
 		return rest, nil
 	}
 	wait, err := p.commit(s, space.in[:used], out)
