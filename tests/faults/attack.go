@@ -66,28 +66,37 @@ func killAll(ctx context.Context, group *harness.Group, opts *options, d *damage
 }
 
 // killOnce kills, waits until the group serves again, and returns the errors
-// of clients that connected meanwhile.
+// of clients that connected meanwhile. Without a launcher nobody listens, so
+// nobody connects.
 func killOnce(ctx context.Context, group *harness.Group, name string) ([]error, error) {
-	// Without a launcher nobody listens until it is started again.
+	if name == "launcher" {
+		return nil, killAndWait(ctx, group, name)
+	}
+	caller := harness.StartCaller(ctx, group.CRI)
+	err := killAndWait(ctx, group, name)
+	_, _, refused := caller.Stop()
+	return refused, err
+}
+
+// killAndWait kills and waits until the group serves again.
+func killAndWait(ctx context.Context, group *harness.Group, name string) error {
 	switch name {
 	case "launcher":
 		if err := group.KillLauncher(ctx); err != nil {
-			return nil, err
+			return err
 		}
-		return nil, group.Start(ctx)
+		return group.Start(ctx)
 	case "all":
 		if err := killEverything(ctx, group); err != nil {
-			return nil, err
+			return err
 		}
-		return nil, group.Start(ctx)
+		return group.Start(ctx)
 	}
-	caller := harness.StartCaller(ctx, group.CRI)
 	old, err := killMembers(ctx, group, name)
-	if err == nil {
-		err = group.AwaitGeneration(ctx, old)
+	if err != nil {
+		return err
 	}
-	_, _, refused := caller.Stop()
-	return refused, err
+	return group.AwaitGeneration(ctx, old)
 }
 
 func killMembers(ctx context.Context, group *harness.Group, name string) (int64, error) {

@@ -88,17 +88,12 @@ func killInTurn(ctx context.Context, group *harness.Group, opts *options, d *dam
 		}
 		target := logTargets[n%len(logTargets)]
 		begun := time.Now()
-		refused, err := killOnce(ctx, group, target)
-		if err != nil {
+		if err := killAndWait(ctx, group, target); err != nil {
 			return longest, fmt.Errorf("kill %d, of %s: %w", n+1, target, err)
 		}
 		took := time.Since(begun)
 		longest = max(longest, took)
 		d.kills++
-		d.refused += len(refused)
-		for _, err := range refused {
-			d.note("call refused: %v", err)
-		}
 		progress("kill %d of %d, of %s, back after %d ms", n+1, opts.kills, target, took.Milliseconds())
 	}
 	return longest, nil
