@@ -123,7 +123,7 @@ func hand(t *testing.T, socket string, text []byte, fds ...int) {
 
 func state(t *testing.T, names ...string) []byte {
 	t.Helper()
-	return stateOf(t, os.Getppid(), names...) // executes something else than the callers
+	return stateOf(t, 0, names...) // nobody
 }
 
 func stateOf(t *testing.T, pid int, names ...string) []byte {
@@ -261,4 +261,33 @@ func TestRuntimesOwn(t *testing.T) {
 	if r := n.Report(id); len(r.Used) > 0 {
 		t.Errorf("report is %s", r)
 	}
+}
+
+// FuzzHandover: whatever comes over the socket, the next handover is heard.
+func FuzzHandover(f *testing.F) {
+	for _, seed := range []string{`{}`, `{"fds":["seccompFd"],"pid":1}`, `{"fds":["seccompFd","seccompFd"]}`, `{"fds":["x"],"pid":-1}`, `{"fds":null`, ""} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		id := ident.New()
+		n, _ := open(t, shortDir(t), never)
+		if err := n.Open(id, false); err != nil {
+			t.Fatal(err)
+		}
+		null, err := unix.Open("/dev/null", unix.O_RDONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(text) > 0 {
+			hand(t, n.Path(id), text, null)
+		} else {
+			_ = unix.Close(null)
+		}
+		thread, fd := filter(t)
+		hand(t, n.Path(id), state(t, specs.SeccompFdName), fd)
+		thread.swapoff(t)
+		if r := n.Report(id); r.String() != "swapoff (1x)" {
+			t.Errorf("report is %s", r)
+		}
+	})
 }
