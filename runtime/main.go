@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/internal/member"
 	"github.com/trivet-cri/trivet/internal/rpc"
@@ -201,7 +203,8 @@ func (n *nouns) newContainers(env member.Env, o *others, shared shared) (*contai
 
 func (n *nouns) newServer(env member.Env, o *others) *rpc.Server {
 	cfg := env.Config
-	server := rpc.NewServer(env.Log)
+	server := rpc.NewServer(env.Log,
+		grpc.MaxSendMsgSize(cfg.Runtime.GRPCMaxSendMessageSize), grpc.MaxRecvMsgSize(cfg.Runtime.GRPCMaxRecvMessageSize))
 	cri.Register(server,
 		cri.NewNode(cri.NodeDeps{
 			Config: cfg, RuntimeError: n.health.Error, Network: n.networks, Logs: n.logs,

@@ -43,11 +43,12 @@ func Parse(name string, text []byte) (*Config, error) {
 	if len(cfg.Runtime.Handlers) == 0 {
 		cfg.Runtime.Handlers = defaults
 	}
+	inherit := cfg.Runtime.inherit()
 	keys := scan(text)
 	// The decoder would take 30 for 30 nanoseconds, which nobody means.
 	problems := keys.numericDurations()
 	if len(problems) == 0 {
-		problems = cfg.validate()
+		problems = append(inherit, cfg.validate()...)
 	}
 	if len(problems) > 0 {
 		return nil, keys.locate(name, problems)

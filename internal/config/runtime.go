@@ -20,6 +20,11 @@ type Handler struct {
 	CNIConfDir                   string   `toml:"cni_conf_dir" comment:"CNI configuration directory of this handler. Empty: cni.conf_dir."`
 	CNIMaxConfNum                int      `toml:"cni_max_conf_num" comment:"Networks to use from cni_conf_dir, 0 for all."`
 	AllowedAnnotations           []string `toml:"allowed_annotations" comment:"Annotations that may change a pod of this handler, for example devices.crio.io: names, globs, or prefixes that end in a dot. CRI-O's old spellings count as the new ones."`
+	InheritDefaultRuntime        bool     `toml:"inherit_default_runtime" comment:"Take runtime_type, runtime_path and options that are not set from the default handler; a runtime_type that is set must be the same."`
+	ContainerCreateTimeout       Duration `toml:"container_create_timeout" comment:"Deadline of creating a container when the client has set none. 0 for runtime.create_timeout."`
+
+	DefaultAnnotations   map[string]string `toml:"default_annotations" comment:"Annotations of pods that do not set them. As those of a pod they take effect where allowed_annotations has them."`
+	PlatformRuntimePaths map[string]string `toml:"platform_runtime_paths" comment:"OCI runtime binaries for images of other platforms, as os/arch = path, for example wasi/wasm."`
 }
 
 // Options are those of a handler's shim. The first group is for the runc shim,
@@ -89,6 +94,9 @@ type Runtime struct {
 	BindMountPrefix          string             `toml:"bind_mount_prefix" comment:"Where the host's root is if Trivet and containerd run in a container: sources of mounts are taken from below it. Empty: the root."`
 	DefaultMountsFile        string             `toml:"default_mounts_file" comment:"File with lines SOURCE[:TARGET]: each container gets a copy of what is at SOURCE, if it is there. Read at the start. Empty: none."`
 	HooksDir                 []string           `toml:"hooks_dir" comment:"Directories of OCI hooks: JSON files of version 1.0.0, as Podman and CRI-O have them in /usr/share/containers/oci/hooks.d; of the same name the last counts. Changes are noticed. Empty: no hooks."`
+	CtrStopTimeout           Duration           `toml:"ctr_stop_timeout" comment:"Least grace of a StopContainer that has any, between the stop signal and SIGKILL."`
+	GRPCMaxSendMessageSize   int                `toml:"grpc_max_send_message_size" comment:"Bytes of the largest answer on the CRI socket."`
+	GRPCMaxRecvMessageSize   int                `toml:"grpc_max_recv_message_size" comment:"Bytes of the largest request on the CRI socket."`
 }
 
 // NRI configures the plugins of the Node Resource Interface.
@@ -136,6 +144,8 @@ func defaultRuntime() Runtime {
 		IRQBalanceRestoreFile:   "/etc/sysconfig/orig_irq_banned_cpus",
 		CDISpecDirs:             []string{"/etc/cdi", "/var/run/cdi"},
 		EnableCRIU:              true,
+		GRPCMaxSendMessageSize:  80 << 20,
+		GRPCMaxRecvMessageSize:  80 << 20,
 		AllowedDevices:          []string{"/dev/fuse", "/dev/net/tun"},
 	}
 }

@@ -49,6 +49,7 @@ func (r *Runtime) validate(check *checker) {
 	for _, dir := range r.HooksDir {
 		check.absolute("runtime.hooks_dir", dir)
 	}
+	r.validateLimits(check)
 	if strings.HasPrefix(r.Timezone, "/") || strings.ContainsRune(r.Timezone, 0) || slices.Contains(strings.Split(r.Timezone, "/"), "..") {
 		check.add("runtime.timezone", "%q is not the name of a time zone", r.Timezone)
 	}
@@ -83,6 +84,43 @@ func (h *Handler) validate(check *checker, key string) {
 	check.globs(key+".pod_annotations", h.PodAnnotations)
 	check.globs(key+".container_annotations", h.ContainerAnnotations)
 	check.annotations(key+".allowed_annotations", h.AllowedAnnotations)
+	if value, ok := h.DefaultAnnotations[""]; ok {
+		check.add(key+".default_annotations", "%q = %q has no name", "", value)
+	}
+	if h.ContainerCreateTimeout < 0 {
+		check.add(key+".container_create_timeout", "%s is negative", h.ContainerCreateTimeout.Std())
+	}
+	h.validatePlatforms(check, key+".platform_runtime_paths")
+}
+
+func (h *Handler) validatePlatforms(check *checker, key string) {
+	for _, platform := range slices.Sorted(maps.Keys(h.PlatformRuntimePaths)) {
+		os, arch, ok := strings.Cut(platform, "/")
+		if !ok || os == "" || arch == "" || strings.Contains(arch, "/") {
+			check.add(key, "%q is not os/arch", platform)
+		}
+		check.absolute(key, h.PlatformRuntimePaths[platform])
+	}
+	if len(h.PlatformRuntimePaths) > 0 && !strings.HasPrefix(h.Type, "io.containerd.runc.") {
+		check.add(key, "runtime_type %q has no OCI runtime to choose", h.Type)
+	}
+}
+
+func (r *Runtime) validateLimits(check *checker) {
+	if r.CtrStopTimeout < 0 {
+		check.add("runtime.ctr_stop_timeout", "%s is negative", r.CtrStopTimeout.Std())
+	}
+	for _, size := range []struct {
+		key   string
+		bytes int
+	}{
+		{"runtime.grpc_max_send_message_size", r.GRPCMaxSendMessageSize},
+		{"runtime.grpc_max_recv_message_size", r.GRPCMaxRecvMessageSize},
+	} {
+		if size.bytes < 1 {
+			check.add(size.key, "%d is less than 1", size.bytes)
+		}
+	}
 }
 
 func (n *NRI) validate(check *checker) {

@@ -38,10 +38,11 @@ type Server struct {
 }
 
 // NewServer returns a server. Register services, call SetReady, then Serve.
-func NewServer(log *slog.Logger) *Server {
+// Options come after its own, and count before them.
+func NewServer(log *slog.Logger, options ...grpc.ServerOption) *Server {
 	s := &Server{Health: health.NewServer(), log: log}
 	s.Health.SetServingStatus("", healthpb.HealthCheckResponse_NOT_SERVING)
-	s.Server = grpc.NewServer(
+	own := []grpc.ServerOption{
 		grpc.Creds(peerCredentials{}),
 		grpc.ConnectionTimeout(handshakeLimit),
 		grpc.MaxRecvMsgSize(maxMessage),
@@ -49,7 +50,8 @@ func NewServer(log *slog.Logger) *Server {
 		grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithFilter(notHealth))),
 		grpc.ChainUnaryInterceptor(countServed, s.unary),
 		grpc.ChainStreamInterceptor(countServedStream, s.stream),
-	)
+	}
+	s.Server = grpc.NewServer(append(own, options...)...)
 	healthpb.RegisterHealthServer(s.Server, s.Health)
 	return s
 }

@@ -7,6 +7,7 @@
 package annotation
 
 import (
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -106,4 +107,40 @@ func spellings(name string) []string {
 		return []string{name}
 	}
 	return []string{name, old + "/" + container, base + "." + container, old + "." + container}
+}
+
+// WithDefaults adds defaults to annotations that do not have them in any
+// spelling. It changes neither.
+func WithDefaults(annotations, defaults map[string]string) map[string]string {
+	given := make(map[string]bool, len(annotations))
+	for key := range annotations {
+		given[current(key)] = true
+	}
+	all := maps.Clone(annotations)
+	for key, value := range defaults {
+		if given[current(key)] {
+			continue
+		}
+		if all == nil {
+			all = make(map[string]string, len(defaults))
+		}
+		all[key] = value
+	}
+	return all
+}
+
+// current is the new spelling of a key.
+func current(key string) string {
+	for name, old := range older {
+		if rest, ok := strings.CutPrefix(key, old); ok && (rest == "" || rest[0] == '/' || rest[0] == '.') {
+			key = name + rest
+			break
+		}
+	}
+	for name := range older {
+		if container, ok := strings.CutPrefix(key, name+"."); ok {
+			return name + "/" + container
+		}
+	}
+	return key
 }

@@ -1,6 +1,7 @@
 package annotation_test
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/trivet-cri/trivet/runtime/annotation"
@@ -59,5 +60,30 @@ func TestEmptyValueIsFound(t *testing.T) {
 	allowed := annotation.Allowed{annotation.ShmSize}
 	if _, value, ok := allowed.Find(map[string]string{annotation.ShmSize: ""}, annotation.ShmSize); !ok || value != "" {
 		t.Errorf("an empty annotation is found as %q, %v", value, ok)
+	}
+}
+
+func TestWithDefaults(t *testing.T) {
+	t.Parallel()
+	defaults := map[string]string{"devices.crio.io": "/dev/fuse", "io.kubernetes.cri-o.UnifiedCgroup.web": "x=1", "io.kubernetes.cri-o.Umask": "1"}
+	for _, test := range []struct{ given, want map[string]string }{
+		{nil, defaults},
+		{map[string]string{"a": "b", "devices.crio.io": ""}, map[string]string{
+			"a": "b", "devices.crio.io": "", "io.kubernetes.cri-o.UnifiedCgroup.web": "x=1", "io.kubernetes.cri-o.Umask": "1",
+		}},
+		{map[string]string{"io.kubernetes.cri-o.Devices": "/dev/net/tun", "unified-cgroup.crio.io/web": "y=2"}, map[string]string{
+			"io.kubernetes.cri-o.Devices": "/dev/net/tun", "unified-cgroup.crio.io/web": "y=2", "io.kubernetes.cri-o.Umask": "1",
+		}},
+		{map[string]string{"io.kubernetes.cri-o.UnifiedCgroup/web": "y", "unified-cgroup.crio.io/db": "z", "devices.crio.io": "d", "io.kubernetes.cri-o.Umask": "2"}, map[string]string{
+			"io.kubernetes.cri-o.UnifiedCgroup/web": "y", "unified-cgroup.crio.io/db": "z", "devices.crio.io": "d", "io.kubernetes.cri-o.Umask": "2",
+		}},
+	} {
+		before := maps.Clone(test.given)
+		if got := annotation.WithDefaults(test.given, defaults); !maps.Equal(got, test.want) || !maps.Equal(before, test.given) {
+			t.Errorf("of %v: got %v, want %v", before, got, test.want)
+		}
+	}
+	if got := annotation.WithDefaults(nil, nil); got != nil {
+		t.Errorf("of nothing: %v", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -42,7 +43,7 @@ func (s *Service) CreateFrom(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Co
 	}
 	key := keyOf(p.ID, cfg.GetMetadata())
 	what := fmt.Sprintf("create container %s in pod %s", cfg.GetMetadata().GetName(), p.ID)
-	c, err := operation.Do(ctx, s.operations, key, what, s.Config.CreateTimeout.Std(), func(ctx context.Context) (*Container, error) {
+	c, err := operation.Do(ctx, s.operations, key, what, s.createLimit(p), func(ctx context.Context) (*Container, error) {
 		leave, err := p.Enter()
 		if err != nil {
 			return nil, err
@@ -61,6 +62,14 @@ func (s *Service) CreateFrom(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Co
 		return nil, c.taken()
 	}
 	return c, nil
+}
+
+// createLimit is how long the creation of a container may take.
+func (s *Service) createLimit(p *pod.Pod) time.Duration {
+	if own := p.Handler.ContainerCreateTimeout.Std(); own > 0 {
+		return own
+	}
+	return s.Config.CreateTimeout.Std()
 }
 
 // same tells whether the container is what a request asks for.
@@ -201,6 +210,10 @@ func (s *Service) blank(p *pod.Pod, cfg *runtimeapi.ContainerConfig, img image.I
 	}
 	c := newContainer(ident.New(), record, cfg)
 	s.settle(c, p)
+	// The record keeps it: later starts need not ask the image.
+	if binary := c.Handler.PlatformRuntimePaths[img.Config.OS+"/"+img.Config.Architecture]; binary != "" {
+		c.Handler.Options.BinaryName = binary
+	}
 	return c, nil
 }
 

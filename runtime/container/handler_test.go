@@ -2,10 +2,13 @@ package container_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/containerd/errdefs"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -13,6 +16,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/container/containertest"
 	"github.com/trivet-cri/trivet/runtime/image"
+	"github.com/trivet-cri/trivet/runtime/image/imagetest"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
 	"github.com/trivet-cri/trivet/runtime/spec"
 )
@@ -101,6 +105,50 @@ func TestSandboxOfContainers(t *testing.T) {
 			t.Errorf("%s: sandbox %q, want %q", handler, record.SandboxID, want)
 		}
 	}
+}
+
+// special is a node whose pod has the handler of that name.
+func special(t *testing.T) *node {
+	t.Helper()
+	n := newNode(t)
+	var err error
+	if n.pod, err = n.Pods.Run(t.Context(), podtest.Sandbox("special"), "special"); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// TestPlatformRuntimePath: an image of another platform has another OCI runtime.
+func TestPlatformRuntimePath(t *testing.T) {
+	t.Parallel()
+	n := special(t)
+	content := imagetest.NewContent("wasm")
+	content.Config.Config.Entrypoint = []string{"/app.wasm"}
+	content.Config.OS, content.Config.Architecture = "wasi", "wasm"
+	if err := n.AddImage("registry.test/wasm:1", content); err != nil {
+		t.Fatal(err)
+	}
+	wasm := n.create(t, "wasm", func(cfg *runtimeapi.ContainerConfig) { cfg.Image.Image = "registry.test/wasm:1" })
+	if got := wasm.Handler.Options.BinaryName; got != "/usr/bin/crun-wasm" {
+		t.Errorf("wasm runs on %q", got)
+	}
+	if got := n.create(t, "plain").Handler.Options.BinaryName; got != "" {
+		t.Errorf("the node's own platform runs on %q", got)
+	}
+}
+
+// TestContainerCreateTimeout of a handler counts instead of that of all.
+func TestContainerCreateTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := special(t)
+		n.On("Snapshots.Prepare", podtest.Before, none)
+		begun := time.Now()
+		_, err := n.Process.Containers.Create(t.Context(), n.pod, containertest.Config("server"))
+		if took := time.Since(begun); !errors.Is(err, context.DeadlineExceeded) || took < time.Second || took >= podtest.Config().CreateTimeout.Std() {
+			t.Errorf("after %s: %v", took, err)
+		}
+	})
 }
 
 // TestHandlerLacksFeature: the handler is named, and nothing is left.

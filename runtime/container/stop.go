@@ -42,6 +42,7 @@ func (s *Service) stop(ctx context.Context, c *Container, timeout time.Duration)
 	c.interrupted()
 	step := s.Config.StopTimeout.Std()
 	if timeout > 0 {
+		timeout = max(timeout, s.Config.CtrStopTimeout.Std())
 		// A second Stop with a grace does not repeat the signal: applications
 		// take that for impatience.
 		if c.signalled.CompareAndSwap(false, true) {

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/runtime/container"
 	"github.com/trivet-cri/trivet/runtime/container/containertest"
 	"github.com/trivet-cri/trivet/runtime/image/imagetest"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
@@ -63,6 +65,25 @@ func TestStop(t *testing.T) {
 					t.Errorf("once more: %v", err)
 				}
 			})
+		})
+	}
+}
+
+// TestLeastGrace is for every stop that has a grace.
+func TestLeastGrace(t *testing.T) {
+	t.Parallel()
+	for grace, takes := range map[time.Duration]time.Duration{0: 0, time.Second: 30 * time.Second, time.Minute: time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			n := newNode(t, func(d *container.Deps) { d.Config.CtrStopTimeout = config.Duration(30 * time.Second) })
+			c := n.start(t, "server")
+			n.Tasks.Ignore(unix.SIGTERM)
+			begun := time.Now()
+			if err := n.Process.Containers.Stop(t.Context(), c, grace); err != nil {
+				t.Fatal(err)
+			}
+			if took := time.Since(begun); took != takes {
+				t.Errorf("with a grace of %s it took %s, want %s", grace, took, takes)
+			}
 		})
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/internal/undo"
 	recordv1 "github.com/trivet-cri/trivet/proto/record/v1"
+	"github.com/trivet-cri/trivet/runtime/annotation"
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/podfiles"
@@ -31,6 +32,7 @@ func (s *Service) Run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 	if err != nil {
 		return nil, err
 	}
+	cfg = withDefaults(cfg, handler)
 	key := keyOf(cfg.GetMetadata())
 	p, err := operation.Do(ctx, s.operations, key, "run pod "+key, s.Config.CreateTimeout.Std(), func(ctx context.Context) (*Pod, error) {
 		if p, err := s.existing(key, cfg, handlerName); p != nil || err != nil {
@@ -46,6 +48,17 @@ func (s *Service) Run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 		return nil, p.taken()
 	}
 	return p, nil
+}
+
+// withDefaults adds the handler's annotations to those of a pod. The pod is
+// from then on as if it had been asked for so.
+func withDefaults(cfg *runtimeapi.PodSandboxConfig, handler config.Handler) *runtimeapi.PodSandboxConfig {
+	if len(handler.DefaultAnnotations) == 0 {
+		return cfg
+	}
+	cfg = proto.CloneOf(cfg)
+	cfg.Annotations = annotation.WithDefaults(cfg.Annotations, handler.DefaultAnnotations)
+	return cfg
 }
 
 // existing is the pod that an earlier call with the same metadata has made.

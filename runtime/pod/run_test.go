@@ -61,6 +61,31 @@ func TestRun(t *testing.T) {
 
 // TestRunFails lets each call fail, before and after its effect: nothing is
 // left, and the next attempt gets a pod.
+// TestDefaultAnnotations are the pod's own from then on, for the retry too.
+func TestDefaultAnnotations(t *testing.T) {
+	t.Parallel()
+	w := podtest.New()
+	s := newService(t, w)
+	cfg := podtest.Sandbox("web")
+	cfg.Annotations = map[string]string{"io.example/zone": "b", "x": "y"}
+	sent := proto.CloneOf(cfg)
+	p, err := s.Run(t.Context(), cfg, "special")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{"io.example/zone": "b", "x": "y", "devices.crio.io": "/dev/fuse"}
+	if !maps.Equal(p.Config.GetAnnotations(), want) || !proto.Equal(cfg, sent) {
+		t.Errorf("annotations are %v, and the request's %v", p.Config.GetAnnotations(), cfg.GetAnnotations())
+	}
+	if again, err := s.Run(t.Context(), cfg, "special"); again != p || err != nil {
+		t.Errorf("the retry: %v, %v", again, err)
+	}
+	plain, err := s.Run(t.Context(), podtest.Sandbox("plain"), "")
+	if err != nil || len(plain.Config.GetAnnotations()) != len(podtest.Sandbox("plain").GetAnnotations()) {
+		t.Errorf("of another handler: %v, %v", plain, err)
+	}
+}
+
 func TestRunFails(t *testing.T) {
 	t.Parallel()
 	cfg := podtest.SharedPID("web")

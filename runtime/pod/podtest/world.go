@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"time"
 
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -64,6 +65,11 @@ func (w *World) Deps() pod.Deps {
 func Config() config.Runtime {
 	cfg := config.Default().Runtime
 	cfg.Handlers["other"] = config.Handler{Type: "io.containerd.runc.v2", Snapshotter: "native", CNIConfDir: "/etc/cni/other"}
+	cfg.Handlers["special"] = config.Handler{
+		Type: "io.containerd.runc.v2", ContainerCreateTimeout: config.Duration(time.Second),
+		DefaultAnnotations:   map[string]string{"io.example/zone": "a", "devices.crio.io": "/dev/fuse"},
+		PlatformRuntimePaths: map[string]string{"wasi/wasm": "/usr/bin/crun-wasm"},
+	}
 	cfg.Handlers["vm"] = config.Handler{Type: "io.containerd.kata.v2", Sandboxer: "shim"}
 	cfg.Handlers["listening"] = config.Handler{Type: "io.containerd.runc.v2", AllowedAnnotations: []string{"seccomp-notifier-action.crio.io"}}
 	return cfg
