@@ -103,7 +103,7 @@ func (g *Gatherer) up(sockets []metrics.Socket, answers []prometheus.Gatherer) p
 // ask reads what one process has, and puts its labels on.
 func ask(ctx context.Context, socket metrics.Socket) ([]*dto.MetricFamily, error) {
 	transport := &http.Transport{
-		DisableKeepAlives: true,
+		DisableKeepAlives: true, DisableCompression: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, "unix", socket.Path)
 		},

@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/containerd/errdefs"
-
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 )
 
@@ -76,11 +74,11 @@ func withTimeout(ctx context.Context, d time.Duration) (context.Context, context
 }
 
 func timedOut(ctx context.Context, r *streamerv1.ExecSyncRequest) error {
-	if cause := context.Cause(ctx); errors.Is(ctx.Err(), context.Canceled) && !errors.Is(cause, context.Canceled) {
-		return fmt.Errorf("command in container %q was killed: %w: %w", r.GetContainer().GetId(), cause, errdefs.ErrUnavailable)
-	}
-	if errors.Is(ctx.Err(), context.Canceled) {
-		return fmt.Errorf("command in container %q was killed because its caller left: %w", r.GetContainer().GetId(), ctx.Err())
+	if cause := context.Cause(ctx); errors.Is(ctx.Err(), context.Canceled) {
+		if errors.Is(cause, context.Canceled) {
+			cause = fmt.Errorf("its caller left: %w", cause)
+		}
+		return fmt.Errorf("command in container %q was killed: %w", r.GetContainer().GetId(), cause)
 	}
 	limit := "the call's deadline"
 	if d := r.GetTimeout().AsDuration(); d > 0 {
