@@ -132,13 +132,7 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 		return nil, err
 	}
 	c.User, c.mountLabel = ociSpec.Process.User, ociSpec.Linux.MountLabel
-	if err := s.ask(ctx, &made, p, c, ociSpec); err != nil {
-		return nil, err
-	}
-	if err := s.shape(c, ociSpec); err != nil {
-		return nil, err
-	}
-	if err := s.hear(&made, p, c, ociSpec); err != nil {
+	if err := s.complete(ctx, &made, p, c, ociSpec); err != nil {
 		return nil, err
 	}
 	if err := restored.fit(ociSpec); err != nil {
@@ -174,6 +168,18 @@ func (s *Service) enter(ctx context.Context, made *undo.Stack, p *pod.Pod, c *Co
 		Views: c.views(), Record: c.record.Load(), SandboxID: p.SandboxID(),
 	}
 	return s.Records.CreateContainer(ctx, record, ociSpec, c.Handler)
+}
+
+// complete has plugins adjust a container's spec, and sees to what depends on
+// their choices.
+func (s *Service) complete(ctx context.Context, made *undo.Stack, p *pod.Pod, c *Container, ociSpec *specs.Spec) error {
+	if err := s.ask(ctx, made, p, c, ociSpec); err != nil {
+		return err
+	}
+	if err := s.shape(c, ociSpec); err != nil {
+		return err
+	}
+	return s.hear(made, p, c, ociSpec)
 }
 
 // ask lets plugins adjust a container's spec, or refuse it.
