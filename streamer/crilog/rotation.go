@@ -27,19 +27,20 @@ func beside(path, suffix string) string {
 // and a fraction, for it sorts by name and these may be many in a second.
 const stampFormat = "20060102-150405.000000"
 
-// errMoved means that the log's path leads to another file than the writer's:
-// somebody else is just rotating it.
-var errMoved = errors.New("somebody else has moved the log")
+// ErrMoved is returned by Rotate when the log's path does not lead to the
+// writer's file: somebody else is just rotating it.
+var ErrMoved = errors.New("somebody else has moved the log")
 
 // Rotate gives the log at path, which must be current, a name of its own and
 // returns the new file at path. At each instant there is a log at path. Killed
-// midway, Mend finishes it; after an error the current file is still in place.
+// midway, Mend finishes it; after an error, ErrMoved among others, the current
+// file is still in use.
 func Rotate(path string, current ID) (*File, error) {
 	if err := Settle(path); err != nil {
 		return nil, err
 	}
 	if is, _, err := look(path); err != nil || is != current {
-		return nil, fmt.Errorf("rotate log %q: %w", path, errors.Join(err, errMoved))
+		return nil, fmt.Errorf("rotate log %q: %w", path, errors.Join(err, ErrMoved))
 	}
 	next := nextOf(path)
 	file, err := open(next, unix.O_CREAT|unix.O_EXCL)

@@ -75,7 +75,7 @@ func (p *pump) close(ctx context.Context, drain time.Duration) (drained bool, er
 	}
 	err = p.do(ctx, func() error {
 		drained = p.finish()
-		return errors.Join(p.settleLog(), p.release(), remove(p.dir), p.set.drop(p))
+		return errors.Join(p.release(), remove(p.dir), p.set.drop(p))
 	})
 	return drained, err
 }
@@ -110,6 +110,7 @@ func (p *pump) finish() bool {
 			break
 		}
 	}
+	p.settleLog()
 	p.hub.end(nil)
 	return drained
 }

@@ -93,9 +93,7 @@ func (p *pump) writable(out int) (int64, error) {
 func (p *pump) named() (int64, error) {
 	size, names, err := p.logFile.Size()
 	if err == nil && p.rotation.unsettled(names, time.Now()) {
-		if err := p.settleLog(); err != nil {
-			return 0, err
-		}
+		p.settleLog()
 		size, names, err = p.logFile.Size()
 	}
 	if err != nil || names > 0 {

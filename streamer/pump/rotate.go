@@ -1,6 +1,7 @@
 package pump
 
 import (
+	"errors"
 	"time"
 
 	"github.com/trivet-cri/trivet/streamer/crilog"
@@ -20,6 +21,7 @@ type rotation struct {
 	size    int64     // beyond which no append makes a log; 0 for none
 	files   int       // logs to keep, the one in use included
 	retryAt time.Time // after a failure
+	warned  time.Time // of a failure
 	settle  time.Time // when a log's second name goes; zero if it has none
 }
 
@@ -35,10 +37,7 @@ func (p *pump) rotate(now time.Time) {
 	if p.rotation.retryAt.After(now) {
 		return
 	}
-	if err := p.settleLog(); err != nil {
-		p.rotation.failed(p, now, err)
-		return
-	}
+	p.settleLog()
 	file, err := crilog.Rotate(path, p.logFile.ID())
 	if err != nil {
 		p.rotation.failed(p, now, err)
@@ -51,8 +50,14 @@ func (p *pump) rotate(now time.Time) {
 	}
 }
 
+// failed puts the next attempt off. That the kubelet rotates just then is as
+// it should be.
 func (r *rotation) failed(p *pump, now time.Time, err error) {
 	r.retryAt = now.Add(rotatePause)
+	if errors.Is(err, crilog.ErrMoved) || now.Sub(r.warned) < p.set.tuning.warnEvery {
+		return
+	}
+	r.warned = now
 	p.log.Warn("log is not rotated, it grows on", "log", p.request.GetLogPath(), "error", err)
 }
 
@@ -62,14 +67,15 @@ func (r *rotation) unsettled(names uint64, now time.Time) bool {
 	return !r.settle.IsZero() && (names < 2 || now.After(r.settle))
 }
 
-// settleLog takes the second name from the log, or what is wrong with it.
-func (p *pump) settleLog() error {
+// settleLog takes the second name from the log, or redoes a rotation that was
+// taken back. What fails is tried again by the next rotation or start; output
+// does not wait for it.
+func (p *pump) settleLog() {
 	if p.rotation.settle.IsZero() {
-		return nil
-	}
-	if err := crilog.Settle(p.request.GetLogPath()); err != nil {
-		return err
+		return
 	}
 	p.rotation.settle = time.Time{}
-	return nil
+	if err := crilog.Settle(p.request.GetLogPath()); err != nil {
+		p.log.Warn("log keeps a second name", "log", p.request.GetLogPath(), "error", err)
+	}
 }
