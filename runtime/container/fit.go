@@ -100,10 +100,13 @@ func sameProcess(was, is *specs.Process) error {
 	return nil
 }
 
-// environment is a process's, sorted, without the pod's name, which is another
-// one after a restore.
+// environment is a process's, sorted, without what tells of its pod and
+// processors, which are others after a restore.
 func environment(p *specs.Process) []string {
-	env := slices.DeleteFunc(slices.Clone(p.Env), func(one string) bool { return strings.HasPrefix(one, "HOSTNAME=") })
+	env := slices.DeleteFunc(slices.Clone(p.Env), func(one string) bool {
+		name, _, _ := strings.Cut(one, "=")
+		return name == "HOSTNAME" || name == "GOMAXPROCS" || strings.HasPrefix(name, "OPENSHIFT_") && strings.HasSuffix(name, "_CPUS")
+	})
 	slices.Sort(env)
 	return env
 }

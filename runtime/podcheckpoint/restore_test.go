@@ -142,3 +142,16 @@ func TestRestoreRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestRestoreOnOtherProcessors: what the environment tells of them may be new.
+func TestRestoreOnOtherProcessors(t *testing.T) {
+	t.Parallel()
+	n := newNode(t)
+	r := restore(n.checkpoint(t), "again")
+	r.ContainerConfigs[1].Envs = []*runtimeapi.KeyValue{
+		{Key: "GOMAXPROCS", Value: []byte("2")}, {Key: "OPENSHIFT_ISOLATED_CPUS", Value: []byte("1")},
+	}
+	if _, err := n.service.Restore(t.Context(), r); err != nil {
+		t.Error(err)
+	}
+}
