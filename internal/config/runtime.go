@@ -28,7 +28,7 @@ type Handler struct {
 }
 
 // Options are those of a handler's shim. The first group is for the runc shim,
-// TypeUrl and ConfigPath are for any other.
+// TypeUrl, ConfigPath and ConfigBody are for any other.
 type Options struct {
 	BinaryName    string `toml:"BinaryName" comment:"OCI runtime binary, for example crun. Empty: runc."`
 	Root          string `toml:"Root" comment:"State directory of the OCI runtime. Empty: the shim's default."`
@@ -42,6 +42,7 @@ type Options struct {
 	CriuWorkPath  string `toml:"CriuWorkPath" comment:"Directory where CRIU works and logs. Empty: the shim's default."`
 	TypeURL       string `toml:"TypeUrl" comment:"Type of the options that a shim other than runc's expects. Empty: containerd's generic runtime options."`
 	ConfigPath    string `toml:"ConfigPath" comment:"Configuration file of a shim other than runc's."`
+	ConfigBody    string `toml:"ConfigBody" comment:"Configuration of a shim other than runc's that has no file, as text."`
 }
 
 // Runtime configures the CRI service.

@@ -68,6 +68,7 @@ func TestEveryRuleNamesFileLineAndKey(t *testing.T) {
 		{"runtime.runtimes.runc", `default_annotations = { "" = "x" }`, `runtime.runtimes.runc.default_annotations: "" = "x" has no name`},
 		{"runtime.runtimes.runc", `platform_runtime_paths = { "wasm" = "/x" }`, `runtime.runtimes.runc.platform_runtime_paths: "wasm" is not os/arch`},
 		{"runtime.runtimes.runc", `platform_runtime_paths = { "wasi/wasm" = "x" }`, `runtime.runtimes.runc.platform_runtime_paths: "x" is not an absolute path`},
+		{"runtime.runtimes.runc", `options = { ConfigPath = "/x", ConfigBody = "y" }`, `runtime.runtimes.runc.options.ConfigBody: "y" is set, and so is ConfigPath`},
 		{"runtime.runtimes.runc", `pod_annotations = ["a/*", "["]`, `runtime.runtimes.runc.pod_annotations: "[" is not a glob`},
 		{"runtime.runtimes.runc", `container_annotations = ["["]`, `runtime.runtimes.runc.container_annotations: "[" is not a glob`},
 		{"runtime.runtimes.runc", `allowed_annotations = ["["]`, `runtime.runtimes.runc.allowed_annotations: "[" is not a glob`},

@@ -81,6 +81,9 @@ func (h *Handler) validate(check *checker, key string) {
 	check.absoluteIfSet(key+".options.CriuImagePath", h.Options.CriuImagePath)
 	check.absoluteIfSet(key+".options.CriuWorkPath", h.Options.CriuWorkPath)
 	check.absoluteIfSet(key+".options.ConfigPath", h.Options.ConfigPath)
+	if h.Options.ConfigBody != "" && h.Options.ConfigPath != "" {
+		check.add(key+".options.ConfigBody", "%.80q is set, and so is ConfigPath", h.Options.ConfigBody)
+	}
 	check.globs(key+".pod_annotations", h.PodAnnotations)
 	check.globs(key+".container_annotations", h.ContainerAnnotations)
 	check.annotations(key+".allowed_annotations", h.AllowedAnnotations)

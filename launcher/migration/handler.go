@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/pelletier/go-toml/v2"
+
 	"github.com/trivet-cri/trivet/internal/config"
 )
 
@@ -72,7 +74,7 @@ func (m *migration) handler(name string, keys []setting) {
 	for _, s := range keys {
 		switch key := strings.ToLower(s.path[5]); {
 		case s.emptyTable() || key == "runtime_type":
-		case key == "options" && len(s.path) == 7:
+		case key == "options" && len(s.path) >= 7:
 			m.option(name, s)
 		case len(s.path) == 6 && handlerField(&config.Handler{}, key) != nil:
 			m.carry(s, m.field(name, func(h *config.Handler) any { return handlerField(h, key) }))
@@ -82,6 +84,7 @@ func (m *migration) handler(name string, keys []setting) {
 			m.unmapped(s, handlerExplanations[key])
 		}
 	}
+	m.configBody(name, keys)
 	// No limit of its own is cni's in containerd, and none at all in Trivet.
 	h := m.Config.Runtime.Handlers[name]
 	if h.CNIConfDir != "" && h.CNIMaxConfNum == 0 {
@@ -184,15 +187,59 @@ func (p *handlerPart) assign(value any) error {
 func (m *migration) option(name string, s setting) {
 	key := strings.ToLower(s.path[6])
 	handler := m.Config.Runtime.Handlers[name]
-	if optionField(&handler, key) != nil {
+	if len(s.path) == 7 && optionField(&handler, key) != nil {
 		m.carry(s, m.field(name, func(h *config.Handler) any { return optionField(h, key) }))
 		return
 	}
 	if handler.Type == runcShim {
 		m.unmapped(s, optionExplanations[key])
+	} // else configBody has it
+}
+
+// configBody makes of a handler's options the text that containerd hands to a
+// shim that is not runc's and has no configuration file.
+func (m *migration) configBody(name string, keys []setting) {
+	handler := m.Config.Runtime.Handlers[name]
+	if handler.Type == runcShim {
 		return
 	}
-	m.note(Lost, s, "containerd hands a shim that is not runc's these options as text, unless there is ConfigPath. Write them into a file and name it in ConfigPath.")
+	options := make(map[string]any)
+	for _, s := range keys {
+		if !strings.EqualFold(s.path[5], "options") || len(s.path) < 7 || s.emptyTable() {
+			continue
+		}
+		nest(options, s.path[6:], s.value)
+		switch {
+		case len(s.path) == 7 && optionField(&handler, strings.ToLower(s.path[6])) != nil:
+		case handler.Options.ConfigPath != "":
+			m.note(Unneeded, s, "containerd does not tell the shim of it, as there is ConfigPath.")
+		default:
+			m.note(Changed, s, "It is in ConfigBody, the text that containerd makes of these options.")
+		}
+	}
+	if len(options) == 0 || handler.Options.ConfigPath != "" {
+		return
+	}
+	text, err := toml.Marshal(options)
+	if err != nil {
+		m.note(Lost, keys[0], "The options cannot be written as TOML: "+err.Error())
+		return
+	}
+	handler.Options.ConfigBody = string(text)
+	m.Config.Runtime.Handlers[name] = handler
+}
+
+// nest puts a value into a table, with the tables that it is in.
+func nest(table map[string]any, at path, value any) {
+	for _, part := range at[:len(at)-1] {
+		below, ok := table[part].(map[string]any)
+		if !ok {
+			below = make(map[string]any)
+			table[part] = below
+		}
+		table = below
+	}
+	table[at[len(at)-1]] = value
 }
 
 // unmapped notes a key of a handler that has no counterpart.

@@ -204,13 +204,13 @@ func runcOptions(o config.Options) *runcoptions.Options {
 const runcShim = "io.containerd.runc.v2"
 
 // genericOptions are what any other shim is given: the type it wants and the
-// path of its own configuration; nothing at all if neither is configured.
+// path or the text of its own configuration; nothing at all if none is set.
 func genericOptions(handler config.Handler) (containers.RuntimeInfo, error) {
 	o := handler.Options
-	if o.TypeURL == "" && o.ConfigPath == "" {
+	if o.TypeURL == "" && o.ConfigPath == "" && o.ConfigBody == "" {
 		return containers.RuntimeInfo{Name: handler.Type}, nil
 	}
-	packed, err := pack(&runtimeoptions.Options{TypeUrl: o.TypeURL, ConfigPath: o.ConfigPath})
+	packed, err := pack(&runtimeoptions.Options{TypeUrl: o.TypeURL, ConfigPath: o.ConfigPath, ConfigBody: []byte(o.ConfigBody)})
 	if err != nil {
 		return containers.RuntimeInfo{}, err
 	}

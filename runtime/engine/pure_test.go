@@ -114,6 +114,13 @@ func TestRuntimeOf(t *testing.T) {
 	if runtime, err = engine.RuntimeOf(handler); err != nil || runtime.Options != nil {
 		t.Errorf("%v, %v", runtime, err)
 	}
+	handler.Options.ConfigBody = "level = 1\n"
+	runtime, err = engine.RuntimeOf(handler)
+	body := &runtimeoptions.Options{}
+	if err != nil || proto.Unmarshal(runtime.Options.GetValue(), body) != nil || string(body.GetConfigBody()) != "level = 1\n" {
+		t.Errorf("a configuration as text: %v, %v", body, err)
+	}
+	handler.Options.ConfigBody = ""
 	handler.Options.ConfigPath, handler.Options.TypeURL = "/etc/kata.toml", "kata.Options"
 	runtime, err = engine.RuntimeOf(handler)
 	if err != nil || runtime.Options.GetTypeUrl() != "runtimeoptions.v1.Options" {
