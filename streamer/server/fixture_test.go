@@ -128,14 +128,14 @@ func (c *clock) advance(d time.Duration) {
 	c.now = c.now.Add(d)
 }
 
-func serve(t *testing.T, config server.Config) *fixture {
+func serve(t testing.TB, config server.Config) *fixture {
 	t.Helper()
 	c := &commands{begun: make(chan struct{}), ended: make(chan error, 1)}
 	return serveWith(t, config, c, c)
 }
 
 // serveWith takes another way to forward.
-func serveWith(t *testing.T, config server.Config, c *commands, forwarder server.Forward) *fixture {
+func serveWith(t testing.TB, config server.Config, c *commands, forwarder server.Forward) *fixture {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -159,14 +159,14 @@ func serveWith(t *testing.T, config server.Config, c *commands, forwarder server
 	return f
 }
 
-func (f *fixture) execURL(t *testing.T, tty bool, cmd ...string) string {
+func (f *fixture) execURL(t testing.TB, tty bool, cmd ...string) string {
 	t.Helper()
 	return f.url(t, session.Exec, &streamerv1.PrepareExecRequest{
 		Container: &streamerv1.Container{Id: "c0"}, Cmd: cmd, Tty: tty, Stdin: true, Stdout: true, Stderr: !tty,
 	})
 }
 
-func (f *fixture) url(t *testing.T, kind session.Kind, request any) string {
+func (f *fixture) url(t testing.TB, kind session.Kind, request any) string {
 	t.Helper()
 	url, err := f.URL(t.Context(), kind, request)
 	if err != nil {

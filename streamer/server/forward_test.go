@@ -14,7 +14,7 @@ import (
 	"github.com/trivet-cri/trivet/streamer/session"
 )
 
-func (f *fixture) forwardURL(t *testing.T, ports ...int32) string {
+func (f *fixture) forwardURL(t testing.TB, ports ...int32) string {
 	t.Helper()
 	return f.url(t, session.PortForward, &streamerv1.PreparePortForwardRequest{PodId: "b0", Ports: ports})
 }

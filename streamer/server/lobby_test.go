@@ -159,7 +159,7 @@ func TestNothingIsLeft(t *testing.T) {
 }
 
 // awaitNone waits until no session is open.
-func (f *fixture) awaitNone(t *testing.T) {
+func (f *fixture) awaitNone(t testing.TB) {
 	t.Helper()
 	deadline := time.Now().Add(20 * time.Second)
 	for len(f.sessions.List()) > 0 {

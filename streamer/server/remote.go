@@ -80,9 +80,10 @@ func (s *Server) serveRemote(c *client, want wanted, serve func(*remote) status)
 	to.close()
 }
 
-// sizes decodes what comes on a resize stream, until it ends or the session does.
+// sizes decodes what comes on a resize stream. Only the newest size waits to
+// be taken, so that the messages never are in the way of others.
 func sizes(c *client, from io.Reader) <-chan remotecommand.TerminalSize {
-	decoded := make(chan remotecommand.TerminalSize)
+	decoded := make(chan remotecommand.TerminalSize, 1)
 	c.background(func() {
 		defer close(decoded)
 		limited := &io.LimitedReader{R: from}
@@ -90,16 +91,15 @@ func sizes(c *client, from io.Reader) <-chan remotecommand.TerminalSize {
 			var size remotecommand.TerminalSize
 			limited.N = sizeLimit
 			if decoder.Decode(&size) != nil {
-				// What nobody takes is in the way of other streams' frames.
-				_, _ = io.Copy(io.Discard, from)
-				return
+				break
 			}
 			select {
-			case decoded <- size:
-			case <-c.ctx.Done():
-				return
+			case <-decoded:
+			default:
 			}
+			decoded <- size
 		}
+		_, _ = io.Copy(io.Discard, from)
 	})
 	return decoded
 }

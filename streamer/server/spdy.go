@@ -75,6 +75,9 @@ func serveSPDY(c *client, conn *wire, accept func(*spdyConn, *spdystream.Stream)
 	c.background(func() {
 		<-inner.CloseChan()
 		c.response.lost(errGone)
+		// The library ends reads only when all frames have been taken, and
+		// nobody may take them.
+		s.close()
 	})
 	return s, nil
 }
