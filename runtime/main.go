@@ -205,12 +205,13 @@ func (n *nouns) newServer(env member.Env, o *others) *rpc.Server {
 	cfg := env.Config
 	server := rpc.NewServer(env.Log,
 		grpc.MaxSendMsgSize(cfg.Runtime.GRPCMaxSendMessageSize), grpc.MaxRecvMsgSize(cfg.Runtime.GRPCMaxRecvMessageSize))
+	overviews := map[string]cri.Overview{"pods": n.pods, "containers": n.containers, "checkpoints": n.checkpoints}
+	env.Metrics.MustRegister(cri.Metrics(overviews))
 	cri.Register(server,
 		cri.NewNode(cri.NodeDeps{
 			Config: cfg, RuntimeError: n.health.Error, Network: n.networks, Logs: n.logs,
 			Handlers: n.handlers.Reports, UserNamespacesHostNetwork: o.machine.UserNamespaces,
-			Plugins:   overview(n.plugins),
-			Overviews: map[string]cri.Overview{"pods": n.pods, "containers": n.containers, "checkpoints": n.checkpoints},
+			Plugins: overview(n.plugins), Overviews: overviews,
 		}),
 		cri.NewSandboxes(n.pods, n.containers),
 		cri.NewContainers(n.pods, n.containers, o.containerd),

@@ -88,6 +88,7 @@ func TestMetrics(t *testing.T) {
 		`trivet_grpc_server_call_duration_seconds{OK,netsync,trivet.netsync.v1.NetSync/Attach}`:         1,
 		`trivet_grpc_server_call_duration_seconds{OK,streamer,trivet.streamer.v1.Streamer/PrepareExec}`: 1,
 		`trivet_grpc_client_call_duration_seconds{OK,runtime,containerd.services.tasks.v1.Tasks/Start}`: 1,
+		`trivet_runtime_operations{runtime,pods}`:                                                       0,
 		`trivet_streamer_sessions_open{exec,streamer}`:                                                  0,
 		`trivet_streamer_sessions_total{exec,streamer,ok}`:                                              1,
 		`trivet_streamer_sessions_total{execsync,streamer,exit_code}`:                                   1,
