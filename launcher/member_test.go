@@ -35,6 +35,7 @@ type fakeMember struct {
 	name   string
 	env    member.Env
 	server *rpc.Server
+	lock   *os.File
 }
 
 // fakeSessions is a streamer with one session.
@@ -71,6 +72,11 @@ func (m *fakeMember) run(ctx context.Context) error {
 	case "deaf":
 		ctx = context.WithoutCancel(ctx)
 	}
+	if m.name == "streamer" {
+		if err := m.awaitPredecessor(ctx); err != nil {
+			return err
+		}
+	}
 	socket, err := listen.BindUnix(map[string]string{
 		"netsync": cfg.NetSyncSocket(), "streamer": cfg.StreamerSocket(), "runtime": cfg.HealthSocket(),
 	}[m.name])
@@ -97,6 +103,23 @@ func (m *fakeMember) run(ctx context.Context) error {
 	}
 	err = tasks.Wait()
 	return errors.Join(err, m.note("stopped"))
+}
+
+// awaitPredecessor returns when no other streamer runs. It starts while its
+// predecessor works.
+func (m *fakeMember) awaitPredecessor(ctx context.Context) error {
+	lock, err := os.OpenFile(filepath.Join(m.env.Config.State, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	m.lock = lock // until the process ends
+	for unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		time.Sleep(time.Millisecond)
+	}
+	return nil
 }
 
 // greet answers each client of the inherited listener with this process's pid.

@@ -25,11 +25,13 @@ import (
 	"github.com/trivet-cri/trivet/streamer/engine"
 	"github.com/trivet-cri/trivet/streamer/exec"
 	"github.com/trivet-cri/trivet/streamer/forward"
+	"github.com/trivet-cri/trivet/streamer/handover"
 	"github.com/trivet-cri/trivet/streamer/keeper"
 	"github.com/trivet-cri/trivet/streamer/pump"
 	"github.com/trivet-cri/trivet/streamer/server"
 	"github.com/trivet-cri/trivet/streamer/service"
 	"github.com/trivet-cri/trivet/streamer/session"
+	"github.com/trivet-cri/trivet/streamer/successor"
 )
 
 // grace is what calls and sessions under way get when the process is told to
@@ -72,55 +74,124 @@ func run(ctx context.Context, env member.Env) (err error) {
 	if err != nil {
 		return err
 	}
+	next, err := successor.Dial(cfg.StreamerSocket())
+	if err != nil {
+		return errors.Join(err, streams.Close())
+	}
+	defer func() { err = errors.Join(err, next.Close()) }()
+
+	// A predecessor has the pumps and the socket until it has handed over.
+	tokens := session.NewTokens(time.Now)
+	tokenFile := filepath.Join(cfg.State, "tokens")
+	if err := takeOver(ctx, pumps, tokens, tokenFile, env.Log); err != nil || ctx.Err() != nil {
+		return errors.Join(err, streams.Close())
+	}
 	socket, err := env.Inherited.Unix("streamer", cfg.StreamerSocket())
 	if err != nil {
 		return errors.Join(err, streams.Close())
 	}
 
-	starter := keeper.NewStarter(filepath.Join(cfg.State, "io"), env.Log)
 	sessions := session.NewSet()
 	http := server.New(streams, served, server.Handlers{
 		Exec: execs, Attach: attach.New(pumps, containerd, env.Log), Forward: forwarder,
-	}, session.NewTokens(time.Now), sessions, env.Log)
-	grpc := rpc.NewServer(env.Log)
-	streamerv1.RegisterStreamerServer(grpc, service.New(kept{pumps, starter}, execs, forwarder, http, sessions))
+	}, tokens, sessions, env.Log)
+	p := &parts{
+		pumps: pumps, starter: keeper.NewStarter(filepath.Join(cfg.State, "io"), env.Log), execs: execs,
+		http: http, grpc: rpc.NewServer(env.Log), sessions: sessions,
+		draining: filepath.Join(cfg.State, "draining"), log: env.Log,
+		handOver: handover.New(handover.Parts{
+			Pumps: pumps, Streams: http, Tokens: tokens, Sessions: sessions, Next: next, TokenFile: tokenFile,
+		}, env.Log),
+	}
+	p.socket = p.handOver.Door(socket)
+	streamerv1.RegisterStreamerServer(p.grpc, service.New(kept{pumps, p.starter}, execs, forwarder, http, sessions, service.Generations{
+		HandOver: p.handOver, Draining: handover.NewDraining(p.draining, env.Log),
+	}))
 	env.Metrics.MustRegister(sessions.Metrics(), pumps.Metrics())
 	env.Log.InfoContext(ctx, "serving streams", "address", streams.Addr().String(), "tls", served.TLS != nil)
-	return serve(ctx, pumps, starter, execs, http, grpc, socket)
+	return p.serve(ctx)
 }
 
-// serve runs everything until ctx ends or something fails. What others stand
-// on ends after them: first the servers, then the commands, then the pumps.
-func serve(ctx context.Context, pumps *pump.Pumps, starter *keeper.Starter, execs *exec.Execs, http *server.Server, grpc *rpc.Server, socket net.Listener) error {
+// takeOver waits until there is no predecessor, and takes what it has left.
+func takeOver(ctx context.Context, pumps *pump.Pumps, tokens *session.Tokens, tokenFile string, log *slog.Logger) error {
+	if err := pumps.Take(ctx); err != nil {
+		return err
+	}
+	if err := tokens.TakeOver(tokenFile); err != nil {
+		log.WarnContext(ctx, "streaming URLs that nobody has used are not valid any more", "error", err)
+	}
+	return nil
+}
+
+// parts are what runs.
+type parts struct {
+	pumps    *pump.Pumps
+	starter  *keeper.Starter
+	execs    *exec.Execs
+	http     *server.Server
+	grpc     *rpc.Server
+	socket   net.Listener
+	sessions *session.Set
+	handOver *handover.HandOver
+	draining string // the directory of draining processes' sockets
+	log      *slog.Logger
+}
+
+// serve runs everything until ctx ends, something fails, or, after a
+// hand-over, the last session has ended. What others stand on ends after them:
+// first the servers, then the commands, then the pumps.
+func (p *parts) serve(ctx context.Context) error {
 	pumping, stopPumps := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopPumps()
 	executing, stopExecs := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopExecs()
 	base, ctx := errgroup.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
-	base.Go(func() error { return early(ctx, "pumps", pumps.Run(pumping)) })
-	base.Go(func() error { return starter.Run(ctx) })
+	base.Go(func() error { return early(ctx, "pumps", p.pumps.Run(pumping)) })
+	base.Go(func() error { return p.starter.Run(ctx) })
 	base.Go(func() error {
 		defer stopPumps()
-		return early(ctx, "commands", execs.Run(executing))
+		return early(ctx, "commands", p.execs.Run(executing))
 	})
 	base.Go(func() error {
 		defer stopExecs()
 		defer stop()
-		servers, ctx := errgroup.WithContext(ctx)
-		servers.Go(func() error { return http.Serve(ctx) })
-		servers.Go(func() error { return grpc.ServeUntil(ctx, socket, grace) })
-		servers.Go(func() error {
-			select {
-			case <-pumps.Resumed():
-				grpc.SetReady()
-			case <-ctx.Done():
-			}
-			return nil
-		})
-		return servers.Wait()
+		return p.serveClients(ctx)
 	})
 	return base.Wait()
+}
+
+// serveClients runs the servers. After a hand-over only the sessions go on,
+// and a small server that lists them.
+func (p *parts) serveClients(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	servers, ctx := errgroup.WithContext(ctx)
+	serving, shut := context.WithCancel(ctx)
+	defer shut()
+	servers.Go(func() error {
+		defer stop() // the last session has ended
+		return p.http.Serve(ctx)
+	})
+	servers.Go(func() error { return p.grpc.ServeUntil(serving, p.socket, grace) })
+	servers.Go(func() error {
+		select {
+		case <-p.pumps.Resumed():
+			p.grpc.SetReady()
+		case <-ctx.Done():
+		}
+		return nil
+	})
+	servers.Go(func() error {
+		select {
+		case <-p.handOver.Shut():
+			shut()
+			return handover.ServeDraining(ctx, p.draining, p.sessions, p.log)
+		case <-ctx.Done():
+			return nil
+		}
+	})
+	return servers.Wait()
 }
 
 // early turns the end of something that should still run into an error.

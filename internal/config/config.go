@@ -62,6 +62,7 @@ type Launcher struct {
 	Critical        []string `toml:"critical" comment:"Members whose failure restarts the whole group; others are restarted alone."`
 	StartTimeout    Duration `toml:"start_timeout" comment:"How long a member may take until its health service says SERVING."`
 	StopTimeout     Duration `toml:"stop_timeout" comment:"How long a member may take to finish running operations before it is killed."`
+	DrainTimeout    Duration `toml:"drain_timeout" comment:"How long streamer may live on after a restart of the group, for the sessions that it has. 0: they end with the restart."`
 	HealthInterval  Duration `toml:"health_interval" comment:"Pause between health checks of a member."`
 	HealthTimeout   Duration `toml:"health_timeout" comment:"A health check that takes longer has failed."`
 	HealthThreshold int      `toml:"health_threshold" comment:"Failed health checks in a row after which a member counts as dead."`
@@ -146,6 +147,7 @@ func Default() *Config {
 			Critical:        []string{"netsync", "streamer", "runtime"},
 			StartTimeout:    Duration(60 * time.Second),
 			StopTimeout:     Duration(20 * time.Second),
+			DrainTimeout:    Duration(4 * time.Hour),
 			HealthInterval:  Duration(2 * time.Second),
 			HealthTimeout:   Duration(5 * time.Second),
 			HealthThreshold: 3,

@@ -136,6 +136,9 @@ func (l *Launcher) validate(check *checker) {
 	}
 	check.positive("launcher.start_timeout", l.StartTimeout)
 	check.positive("launcher.stop_timeout", l.StopTimeout)
+	if l.DrainTimeout < 0 {
+		check.add("launcher.drain_timeout", "%s is negative", l.DrainTimeout.Std())
+	}
 	check.positive("launcher.health_interval", l.HealthInterval)
 	check.positive("launcher.health_timeout", l.HealthTimeout)
 	if l.HealthThreshold < 1 {

@@ -67,6 +67,11 @@ func (s *Server) Status(context.Context, *launcherv1.StatusRequest) (*launcherv1
 		}
 		response.Members = append(response.Members, member)
 	}
+	for _, e := range now.Elders {
+		response.Elders = append(response.Elders, &launcherv1.Elder{
+			Name: e.Name, Pid: int32(e.PID), Generation: e.Generation, Since: timestamppb.New(e.Since), Draining: e.Draining,
+		})
+	}
 	for _, r := range now.History {
 		response.History = append(response.History, &launcherv1.Restart{
 			At: timestamppb.New(r.At), Reason: r.Reason, Generation: r.Generation,

@@ -86,10 +86,11 @@ func TestPlan(t *testing.T) {
 		},
 		{member("runtime", s.config.HealthSocket(), true, cri)},
 	}
+	want[0][1].HandsOver = true
 	if !reflect.DeepEqual(plan.Stages, want) {
 		t.Errorf("stages are %+v\nwant %+v", plan.Stages, want)
 	}
-	if plan.Limits.Start != time.Hour || plan.Limits.Threshold != 3 || plan.Limits.Backoff.Max != 30*time.Second {
+	if plan.Limits.Start != time.Hour || plan.Limits.Drain != 4*time.Hour || plan.Limits.Threshold != 3 || plan.Limits.Backoff.Max != 30*time.Second {
 		t.Errorf("limits are %+v", plan.Limits)
 	}
 

@@ -37,12 +37,14 @@ func (p *Planner) Plan(settings *Settings) (*supervisor.Plan, error) {
 			},
 		}
 	}
+	streamer := member("streamer", cfg.StreamerSocket(), p.Stream)
+	streamer.HandsOver = true
 	plan := &supervisor.Plan{
 		Revision: revision(settings.text),
 		Stages: [][]supervisor.Member{
 			{
 				member("netsync", cfg.NetSyncSocket()),
-				member("streamer", cfg.StreamerSocket(), p.Stream),
+				streamer,
 			},
 			{member("runtime", cfg.HealthSocket(), p.CRI)},
 		},
@@ -79,6 +81,7 @@ func limits(l *config.Launcher) supervisor.Limits {
 	return supervisor.Limits{
 		Start: l.StartTimeout.Std(), Stop: l.StopTimeout.Std(),
 		Interval: l.HealthInterval.Std(), Timeout: l.HealthTimeout.Std(), Threshold: l.HealthThreshold,
+		Drain:   l.DrainTimeout.Std(),
 		Backoff: supervisor.Backoff{Min: l.BackoffMin.Std(), Max: l.BackoffMax.Std(), Reset: l.BackoffReset.Std()},
 	}
 }

@@ -26,8 +26,9 @@ type Report struct {
 	Restarts      int32     `json:"restarts"`
 	ConfigPath    string    `json:"config_path"`
 	CRISocket     string    `json:"cri_socket"`
-	Members       []Member  `json:"members"` // in start order
-	History       []Restart `json:"history"` // oldest first
+	Members       []Member  `json:"members"`          // in start order
+	Elders        []Elder   `json:"elders,omitempty"` // of earlier generations, oldest first
+	History       []Restart `json:"history"`          // oldest first
 	// What runtime says of itself. RuntimeError is why it says nothing; then
 	// the rest is empty and Network null.
 	RuntimeError string            `json:"runtime_error"`
@@ -75,6 +76,15 @@ type Member struct {
 	LastExit      string     `json:"last_exit"` // empty if none has ended
 }
 
+// Elder is a process of an earlier generation that lives on for its sessions.
+type Elder struct {
+	Name       string  `json:"name"`
+	PID        int32   `json:"pid"`
+	Generation int64   `json:"generation"`
+	Draining   bool    `json:"draining"`    // it has handed its work over
+	AgeSeconds float64 `json:"age_seconds"` // since the end of its generation
+}
+
 // Restart is one restart of the group or of a member.
 type Restart struct {
 	At         time.Time `json:"at"`
@@ -104,6 +114,12 @@ func New(status *launcherv1.StatusResponse, runtime *activity.Activity, asked er
 			member.StartedAt = &at
 		}
 		r.Members = append(r.Members, member)
+	}
+	for _, e := range status.GetElders() {
+		r.Elders = append(r.Elders, Elder{
+			Name: e.GetName(), PID: e.GetPid(), Generation: e.GetGeneration(), Draining: e.GetDraining(),
+			AgeSeconds: age(e.GetSince(), now).Seconds(),
+		})
 	}
 	for _, h := range status.GetHistory() {
 		r.History = append(r.History, Restart{At: h.GetAt().AsTime(), Generation: h.GetGeneration(), Reason: h.GetReason()})

@@ -34,7 +34,8 @@ type Session struct {
 	AgeSeconds   float64   `json:"age_seconds"`
 	BytesIn      int64     `json:"bytes_in"` // to the container or pod
 	BytesOut     int64     `json:"bytes_out"`
-	Connections  int64     `json:"connections"` // that a port-forward has begun
+	Connections  int64     `json:"connections"`        // that a port-forward has begun
+	Draining     bool      `json:"draining,omitempty"` // in a streamer of an earlier generation
 }
 
 // NewSessions returns the report of a list as seen at now.
@@ -49,6 +50,7 @@ func NewSessions(list *streamerv1.ListSessionsResponse, now time.Time) *Sessions
 			Client: s.GetClient(), Protocol: s.GetProtocol(), Subprotocol: s.GetSubprotocol(),
 			StartedAt: s.GetStartedAt().AsTime(), AgeSeconds: age(s.GetStartedAt(), now).Seconds(),
 			BytesIn: s.GetBytesIn(), BytesOut: s.GetBytesOut(), Connections: s.GetConnections(),
+			Draining: s.GetDraining(),
 		})
 	}
 	return r
@@ -69,6 +71,9 @@ func (r *Sessions) WriteTable(w io.Writer) error {
 		what := orDash(printable(s.Command))
 		if s.Kind == "portforward" {
 			what = fmt.Sprintf("%d connections", s.Connections)
+		}
+		if s.Draining {
+			what += ", draining"
 		}
 		t.row(s.Kind, s.PodNamespace+"/"+s.PodName, orDash(cmp.Or(s.Container, s.ContainerID)), orDash(s.Client),
 			orDash(strings.TrimSpace(s.Protocol+" "+s.Subprotocol)), short(seconds(s.AgeSeconds)),

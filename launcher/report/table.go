@@ -31,6 +31,17 @@ func (r *Report) WriteTable(w io.Writer) error {
 		}
 		row(m.Name, m.State, pid, yes(m.Critical), uptime, strconv.Itoa(int(m.Restarts)), orDash(m.LastExit))
 	}
+	if len(r.Elders) > 0 {
+		section()
+		row("EARLIER GENERATION", "MEMBER", "PID", "STATE", "AGE")
+	}
+	for _, e := range r.Elders {
+		state := "working until its successor starts"
+		if e.Draining {
+			state = "draining"
+		}
+		row(strconv.FormatInt(e.Generation, 10), e.Name, strconv.Itoa(int(e.PID)), state, short(seconds(e.AgeSeconds)))
+	}
 	r.runtime(section, row)
 	if len(r.History) > 0 {
 		section()

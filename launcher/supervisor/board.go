@@ -44,11 +44,21 @@ type Restart struct {
 	Generation int64 // the one that was started, or that the member is of
 }
 
+// Elder is a process of an earlier generation that lives on.
+type Elder struct {
+	Name       string
+	PID        int
+	Generation int64     // its own
+	Since      time.Time // the end of its generation
+	Draining   bool      // it has handed over; until then it still works
+}
+
 // Snapshot is the group at one instant. It is the reader's own.
 type Snapshot struct {
 	Generation int64
 	Restarts   int
 	Members    []MemberStatus // in start order
+	Elders     []Elder        // oldest first
 	History    []Restart      // oldest first
 }
 
@@ -64,6 +74,7 @@ func (b *board) snapshot() Snapshot {
 	defer b.mu.Unlock()
 	copied := b.now
 	copied.Members = slices.Clone(b.now.Members)
+	copied.Elders = slices.Clone(b.now.Elders)
 	copied.History = slices.Clone(b.now.History)
 	return copied
 }
@@ -105,6 +116,31 @@ func (b *board) started(name string, pid int) {
 		m.starts++
 		m.Restarts = m.starts - 1
 	})
+}
+
+// retired shows a process that lives on.
+func (b *board) retired(name string, pid int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now.Elders = append(b.now.Elders, Elder{Name: name, PID: pid, Generation: b.now.Generation, Since: time.Now()})
+}
+
+// drains shows that it has handed over.
+func (b *board) drains(pid int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i := range b.now.Elders {
+		if b.now.Elders[i].PID == pid {
+			b.now.Elders[i].Draining = true
+		}
+	}
+}
+
+// gone shows it no more.
+func (b *board) gone(pid int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.now.Elders = slices.DeleteFunc(b.now.Elders, func(e Elder) bool { return e.PID == pid })
 }
 
 func (b *board) state(name string, state State) {

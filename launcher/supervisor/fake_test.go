@@ -25,11 +25,14 @@ type world struct {
 	mu     sync.Mutex
 	pids   int
 	alive  map[string]*fakeProcess // by member
+	elders map[string]*fakeProcess // of members that hand over, when the next has started
 	traits map[string]traits       // of processes started from now on
 	events []string                // "start NAME", "stop NAME SIGNAL", "end NAME"
 	starts map[string][]time.Time
 	told   []string
 	stop   func() // ends the supervisor and waits for its end
+
+	handsOver bool // streamer does
 }
 
 // traits are how a fake process behaves.
@@ -39,10 +42,12 @@ type traits struct {
 	silent   bool // never answers a health check
 	unready  bool // says that it does not serve
 	deaf     bool // ignores every signal but SIGKILL
+	refuses  bool // does not hand over
+	hangs    bool // does not answer when it is to hand over
 }
 
 func newWorld() *world {
-	return &world{alive: map[string]*fakeProcess{}, traits: map[string]traits{}, starts: map[string][]time.Time{}}
+	return &world{alive: map[string]*fakeProcess{}, elders: map[string]*fakeProcess{}, traits: map[string]traits{}, starts: map[string][]time.Time{}}
 }
 
 func (w *world) note(format string, args ...any) {
@@ -54,7 +59,9 @@ func (w *world) Start(command process.Command) (supervisor.Process, error) {
 	defer w.mu.Unlock()
 	w.starts[command.Name] = append(w.starts[command.Name], time.Now())
 	w.note("start %s", command.Name)
-	if old := w.alive[command.Name]; old != nil {
+	if old := w.alive[command.Name]; old != nil && w.handsOver {
+		w.elders[command.Name] = old
+	} else if old != nil {
 		return nil, fmt.Errorf("%s already runs with pid %d", command.Name, old.pid)
 	}
 	if err := w.traits[command.Name].startErr; err != nil {
@@ -70,6 +77,25 @@ func (w *world) Start(command process.Command) (supervisor.Process, error) {
 }
 
 func (w *world) Probe(socket string) (supervisor.Probe, error) { return &fakeProbe{w, socket}, nil }
+
+func (w *world) HandOver(ctx context.Context, socket string, pid int) error {
+	w.mu.Lock()
+	w.note("hand over %s", socket)
+	old := w.elders[socket]
+	w.mu.Unlock()
+	if old == nil || old.pid != pid {
+		return fmt.Errorf("%s has another pid than %d", socket, pid)
+	}
+	t := old.traits
+	switch {
+	case t.refuses:
+		return errors.New("not implemented")
+	case t.hangs:
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
 
 func (w *world) Serving(generation int64) { w.tell(fmt.Sprintf("serving %d", generation)) }
 
@@ -124,7 +150,9 @@ func (p *fakeProcess) Exit() process.Exit    { return p.exit }
 func (p *fakeProcess) end(exit process.Exit) {
 	p.exit = exit
 	p.world.note("end %s", p.name)
-	delete(p.world.alive, p.name)
+	if p.world.alive[p.name] == p {
+		delete(p.world.alive, p.name)
+	}
 	close(p.done)
 }
 

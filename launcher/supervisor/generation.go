@@ -15,6 +15,7 @@ type generation struct {
 	plan    *Plan
 	machine Machine
 	board   *board
+	elders  *elders
 	log     *slog.Logger
 	serving func()        // called once, when all stages serve
 	served  time.Duration // from then to the first failure
@@ -42,7 +43,7 @@ func (g *generation) run(ctx context.Context, stages [][]Member) error {
 	var waiting sync.WaitGroup
 	waiting.Add(len(stages[0]))
 	for _, m := range stages[0] {
-		k := &keeper{Member: m, limits: &g.plan.Limits, machine: g.machine, board: g.board, log: g.log}
+		k := &keeper{Member: m, limits: &g.plan.Limits, machine: g.machine, board: g.board, elders: g.elders, log: g.log}
 		members.Go(func() error {
 			once := sync.OnceFunc(waiting.Done)
 			defer once()

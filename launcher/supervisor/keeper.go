@@ -27,6 +27,7 @@ type keeper struct {
 	limits  *Limits
 	machine Machine
 	board   *board
+	elders  *elders
 	log     *slog.Logger
 }
 
@@ -68,6 +69,8 @@ func (k *keeper) once(ctx context.Context, settled func()) (served time.Duration
 		return 0, err
 	}
 	k.board.started(k.Name, proc.PID())
+	// It gets ready while its predecessor, if there is one, still works.
+	k.elders.relieve(k.Name)
 	served, err = k.attend(ctx, proc, settled)
 	return served, k.end(ctx, proc, err)
 }
@@ -185,6 +188,10 @@ func (k *keeper) end(ctx context.Context, proc Process, reason error) error {
 		// only witness of why it hung.
 		proc.Stop(unix.SIGQUIT, dumpLimit)
 		return k.ended(ctx, reason)
+	}
+	if ctx.Err() != nil && k.elders.retire(k.Member, *k.limits, proc) {
+		k.log.Info("member works on until its successor has started", "member", k.Name, "pid", proc.PID())
+		return k.ended(ctx, errors.New("works on until its successor has started"))
 	}
 	killed := proc.Stop(unix.SIGTERM, k.limits.Stop)
 	if killed {

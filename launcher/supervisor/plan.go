@@ -14,6 +14,9 @@ type Member struct {
 	Name string
 	// Critical members end their generation when they fail.
 	Critical bool
+	// HandsOver is true if it can give its work to a successor and live on for
+	// what it has begun.
+	HandsOver bool
 	// Command runs it.
 	Command process.Command
 	// HealthSocket is the unix socket that it serves grpc.health.v1 on.
@@ -27,6 +30,7 @@ type Limits struct {
 	Interval  time.Duration // between health checks
 	Timeout   time.Duration // of one health check
 	Threshold int           // unanswered checks in a row that make a member dead
+	Drain     time.Duration // a member that has handed over may live on; 0: none does
 	Backoff   Backoff
 }
 
@@ -71,6 +75,9 @@ type Machine interface {
 	Start(command process.Command) (Process, error)
 	// Probe returns a probe of the process behind a health socket.
 	Probe(socket string) (Probe, error)
+	// HandOver has the process pid, if it is the one behind a health socket,
+	// give its work to a successor, and returns when that can begin.
+	HandOver(ctx context.Context, socket string, pid int) error
 }
 
 // Watcher is told what the service manager wants to know. Its methods must

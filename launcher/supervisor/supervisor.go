@@ -9,7 +9,8 @@
 //	              pause
 //
 // At most one generation exists at a time: every process of one has ended
-// before the next begins. A critical member that ends or hangs ends its
+// before the next begins. Only a member that hands over outlives its own: it
+// works on until its successor has started, gives it the work, and drains. A critical member that ends or hangs ends its
 // generation; one that is not critical is started again alone. Nothing that a
 // member does ends the supervisor: it goes on with growing pauses until its
 // context ends, and then stops the members in the reverse order of their start.
@@ -33,6 +34,7 @@ type Supervisor struct {
 	watcher Watcher
 	log     *slog.Logger
 	board   board
+	elders  elders
 
 	mu        sync.Mutex
 	plan      *Plan
@@ -45,6 +47,7 @@ type Supervisor struct {
 // New returns a supervisor whose first generation runs plan.
 func New(plan *Plan, machine Machine, watcher Watcher, log *slog.Logger) *Supervisor {
 	s := &Supervisor{machine: machine, watcher: watcher, log: log, plan: plan, interrupt: func(error) {}}
+	s.elders = elders{machine: machine, board: &s.board, log: log, stop: make(chan struct{})}
 	s.board.begin(0, plan)
 	return s
 }
@@ -55,6 +58,8 @@ func (s *Supervisor) Snapshot() Snapshot { return s.board.snapshot() }
 // Run runs generations until ctx ends, and returns when every process has.
 func (s *Supervisor) Run(ctx context.Context) {
 	defer s.close()
+	defer s.elders.wait()
+	defer context.AfterFunc(ctx, s.elders.end)()
 	pauses := pauses{}
 	for number := int64(1); ctx.Err() == nil; number++ {
 		round, plan := s.begin(ctx, number)
@@ -95,7 +100,7 @@ func (s *Supervisor) begin(ctx context.Context, number int64) (context.Context, 
 // generation runs one generation and says how long it served.
 func (s *Supervisor) generation(ctx context.Context, number int64, plan *Plan) (time.Duration, error) {
 	begun := time.Now()
-	g := &generation{plan: plan, machine: s.machine, board: &s.board, log: s.log, serving: func() {
+	g := &generation{plan: plan, machine: s.machine, board: &s.board, elders: &s.elders, log: s.log, serving: func() {
 		s.log.Info("generation serves", "generation", number, "after", time.Since(begun).String())
 		s.watcher.Serving(number)
 		s.settle(number, nil)

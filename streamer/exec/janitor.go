@@ -13,6 +13,10 @@ import (
 	"github.com/trivet-cri/trivet/streamer/engine"
 )
 
+// othersPause is between two looks whether other streamers, which drain, have
+// died.
+const othersPause = time.Second
+
 // Pauses between two attempts to release what is left; they double.
 const (
 	firstPause = time.Second
@@ -27,17 +31,23 @@ func (x *Execs) wake() {
 	}
 }
 
-// janitor sweeps at start and whenever something was left, until ctx ends.
+// janitor sweeps at start, whenever something was left, and now and then
+// while there are other streamers, until ctx ends.
 func (x *Execs) janitor(ctx context.Context) {
-	x.wake()
+	look := time.NewTimer(0)
+	defer look.Stop()
 	pause := firstPause
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-x.poke:
+		case <-look.C:
 		}
-		err := x.sweep(ctx)
+		others, err := x.sweep(ctx)
+		if others {
+			look.Reset(othersPause)
+		}
 		if err == nil || ctx.Err() != nil {
 			pause = firstPause
 			continue
@@ -54,11 +64,11 @@ func (x *Execs) janitor(ctx context.Context) {
 }
 
 // sweep releases the commands of streamers that have died, and those of this
-// one whose release has failed.
-func (x *Execs) sweep(ctx context.Context) error {
+// one whose release has failed. others tells whether other streamers live.
+func (x *Execs) sweep(ctx context.Context) (others bool, err error) {
 	entries, err := os.ReadDir(x.root)
 	if err != nil {
-		return fmt.Errorf("read directory of exec FIFOs: %w", err)
+		return false, fmt.Errorf("read directory of exec FIFOs: %w", err)
 	}
 	var failed []error
 	for _, entry := range entries {
@@ -67,12 +77,13 @@ func (x *Execs) sweep(ctx context.Context) error {
 			continue
 		}
 		dead, err := takeInstance(path)
+		others = others || err == nil && dead == nil
 		if err == nil && dead != nil {
 			err = errors.Join(x.empty(ctx, dead), dead.close())
 		}
 		failed = append(failed, err)
 	}
-	return errors.Join(append(failed, x.retry(ctx))...)
+	return others, errors.Join(append(failed, x.retry(ctx))...)
 }
 
 // empty releases everything of a dead streamer.

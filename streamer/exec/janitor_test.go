@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/trivet-cri/trivet/streamer/engine"
 	"github.com/trivet-cri/trivet/streamer/exec"
 )
@@ -87,4 +89,27 @@ func TestForeignDirectoriesStay(t *testing.T) {
 	if _, err := os.Stat(foreign); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestPredecessorDiesLater: one that drains is looked at again and again.
+func TestPredecessorDiesLater(t *testing.T) {
+	t.Parallel()
+	fake, dir := newFake(), t.TempDir()
+	p := orphan(t, fake, dir)
+	lock, err := os.Open(filepath.Join(dir, "dead"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	f := startOn(t, fake, dir, limits)
+	if _, err := f.Sync(t.Context(), syncRequest(0, "/bin/true")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "dead", p.Container+"."+p.ID)); err != nil {
+		t.Error(err)
+	}
+	_ = lock.Close()
+	f.clean(t)
 }

@@ -3,6 +3,7 @@ package server_test
 import (
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -77,7 +78,7 @@ func TestURLIsReachable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := server.New(listener, config, server.Handlers{}, session.NewTokens(time.Now), session.NewSet(), nil)
+		s := server.New(listener, config, server.Handlers{}, session.NewTokens(time.Now), session.NewSet(), slog.New(slog.DiscardHandler))
 		url, err := s.URL(t.Context(), session.Exec, nil)
 		if err != nil || !strings.HasPrefix(url, want) {
 			t.Errorf("bound to %s: %s, %v", bind, url, err)

@@ -95,6 +95,8 @@ type Server struct {
 	log      *slog.Logger
 	listener net.Listener
 	base     url.URL
+	http     *http.Server
+	retired  chan struct{} // closed by Retire
 }
 
 // New returns a server for listener, whose address is in the URLs. The
@@ -103,7 +105,7 @@ func New(listener net.Listener, config Config, handlers Handlers, tokens *sessio
 	config.HeaderTimeout = cmp.Or(config.HeaderTimeout, 10*time.Second)
 	config.HeaderLimit = cmp.Or(config.HeaderLimit, 16<<10)
 	config.CreationTimeout = cmp.Or(config.CreationTimeout, remotecommand.DefaultStreamCreationTimeout)
-	s := &Server{config: config, handlers: handlers, tokens: tokens, sessions: sessions, log: log, listener: listener}
+	s := &Server{config: config, handlers: handlers, tokens: tokens, sessions: sessions, log: log, listener: listener, retired: make(chan struct{})}
 	s.base = url.URL{Scheme: "http", Host: reachable(listener.Addr())}
 	if config.TLS != nil {
 		s.base.Scheme = "https"
@@ -114,6 +116,7 @@ func New(listener net.Listener, config Config, handlers Handlers, tokens *sessio
 			s.base.Host = net.JoinHostPort(s.base.Hostname(), strconv.Itoa(tcp.Port))
 		}
 	}
+	s.http = s.newHTTP()
 	return s
 }
 
@@ -138,9 +141,10 @@ func (s *Server) URL(ctx context.Context, kind session.Kind, request any) (strin
 }
 
 // Serve serves until ctx ends. Then it stops to accept, lets sessions end for
-// the drain timeout, cuts off the rest, and returns when all have ended.
+// the drain timeout, cuts off the rest, and returns when all have ended. After
+// Retire it returns when the last session has ended.
 func (s *Server) Serve(ctx context.Context) error {
-	server := s.http()
+	server := s.http
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		var err error
@@ -155,16 +159,51 @@ func (s *Server) Serve(ctx context.Context) error {
 		return fmt.Errorf("serve streams on %s: %w", s.listener.Addr(), err)
 	})
 	group.Go(func() error {
-		<-ctx.Done()
-		return s.drain(context.WithoutCancel(ctx), server)
+		select {
+		case <-ctx.Done():
+			return s.drain(context.WithoutCancel(ctx), server)
+		case <-s.retired:
+			s.outlive(ctx)
+			return nil
+		}
 	})
 	err := group.Wait()
 	return errors.Join(err, server.Close())
 }
 
-// http returns the HTTP server. Its timeouts are those of a request that
+// retireLimit is how long a client that has connected may take to send its
+// request when the server retires: afterwards the successor alone knows its token.
+const retireLimit = 200 * time.Millisecond
+
+// Retire stops to accept, so that another process can. A client that has
+// connected already gets a moment to open its session. Call it once.
+func (s *Server) Retire(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, retireLimit)
+	defer cancel()
+	defer close(s.retired)
+	if err := ignoreDeadline(s.http.Shutdown(ctx)); err != nil {
+		return fmt.Errorf("stop to accept: %w", err)
+	}
+	return nil
+}
+
+// outlive waits for the sessions until ctx and then the drain timeout have ended.
+func (s *Server) outlive(ctx context.Context) {
+	limited, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() {
+		timer := time.AfterFunc(s.config.DrainTimeout, cancel)
+		context.AfterFunc(limited, func() { timer.Stop() })
+	})
+	defer stop()
+	if left := s.sessions.Drain(limited); left > 0 {
+		s.log.WarnContext(ctx, "sessions did not end in time", "sessions", left)
+	}
+}
+
+// newHTTP returns the HTTP server. Its timeouts are those of a request that
 // opens no session: a session takes the connection over.
-func (s *Server) http() *http.Server {
+func (s *Server) newHTTP() *http.Server {
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true) // HTTP/2 has no upgrades
 	waiting := newLobby(s.config.WaitingLimit, s.log)

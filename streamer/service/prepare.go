@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"github.com/containerd/errdefs"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/trivet-cri/trivet/internal/ident"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
@@ -69,17 +68,9 @@ func (s *Service) PreparePortForward(ctx context.Context, r *streamerv1.PrepareP
 }
 
 // ListSessions implements the RPC.
-func (s *Service) ListSessions(context.Context, *streamerv1.ListSessionsRequest) (*streamerv1.ListSessionsResponse, error) {
-	reply := &streamerv1.ListSessionsResponse{Pumps: int32(s.pumps.Count())}
-	for _, open := range s.sessions.List() {
-		reply.Sessions = append(reply.Sessions, &streamerv1.Session{
-			Kind: string(open.Kind), Target: open.Target(), StartedAt: timestamppb.New(open.Started),
-			Protocol: open.Protocol, Subprotocol: open.Subprotocol, Client: open.Client,
-			Subject: open.Subject, Command: open.Command,
-			BytesIn: open.In, BytesOut: open.Out, Connections: open.Connections,
-		})
-	}
-	return reply, nil
+func (s *Service) ListSessions(ctx context.Context, _ *streamerv1.ListSessionsRequest) (*streamerv1.ListSessionsResponse, error) {
+	older := s.generations.Draining.Sessions(ctx)
+	return &streamerv1.ListSessionsResponse{Pumps: int32(s.pumps.Count()), Sessions: append(older, s.sessions.Messages()...)}, nil
 }
 
 // asked is what exec and attach requests have in common.

@@ -34,6 +34,7 @@ type Logs interface {
 type Pumps interface {
 	Opener
 	Logs
+	Followed
 }
 
 // Commands runs a command and returns its output.
@@ -59,11 +60,13 @@ type Service struct {
 	ports    Ports
 	urls     URLs
 	sessions *session.Set
+
+	generations Generations
 }
 
 // New returns the service.
-func New(pumps Pumps, commands Commands, ports Ports, urls URLs, sessions *session.Set) *Service {
-	return &Service{pumps: pumps, commands: commands, ports: ports, urls: urls, sessions: sessions}
+func New(pumps Pumps, commands Commands, ports Ports, urls URLs, sessions *session.Set, generations Generations) *Service {
+	return &Service{pumps: pumps, commands: commands, ports: ports, urls: urls, sessions: sessions, generations: generations}
 }
 
 // ExecSync implements the RPC.

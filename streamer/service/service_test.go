@@ -28,6 +28,8 @@ type fake struct {
 	during   func()
 	infos    map[string]pump.Info
 	troubles []pump.Trouble
+	followed string
+	older    []*streamerv1.Session
 }
 
 func (f *fake) Open(context.Context, *streamerv1.OpenIORequest) (*streamerv1.OpenIOResponse, error) {
@@ -63,10 +65,23 @@ func (f *fake) URL(_ context.Context, kind session.Kind, request any) (string, e
 	return fmt.Sprintf("%s %T", kind, request), f.err
 }
 
+func (f *fake) Follow(_ context.Context, r *streamerv1.FollowRequest, _ func(*streamerv1.FollowResponse) error) error {
+	f.followed = r.GetTicket()
+	return f.err
+}
+
+func (f *fake) CloseStdin(context.Context, string) error { return f.err }
+
+func (f *fake) Do(context.Context, int) (*streamerv1.HandOverResponse, error) {
+	return &streamerv1.HandOverResponse{Pumps: 2}, f.err
+}
+
+func (f *fake) Sessions(context.Context) []*streamerv1.Session { return f.older }
+
 func newService() (*service.Service, *fake, *session.Set) {
 	f := &fake{infos: map[string]pump.Info{"aa": {}, "bb": {TTY: true}}}
 	sessions := session.NewSet()
-	return service.New(f, f, f, f, sessions), f, sessions
+	return service.New(f, f, f, f, sessions, service.Generations{HandOver: f, Draining: f}), f, sessions
 }
 
 func container(id string) *streamerv1.Container { return &streamerv1.Container{Id: id} }
@@ -178,7 +193,8 @@ func TestIO(t *testing.T) {
 
 func TestListSessions(t *testing.T) {
 	t.Parallel()
-	s, _, sessions := newService()
+	s, f, sessions := newService()
+	f.older = []*streamerv1.Session{{Kind: "exec", Draining: true}}
 	_, opened, err := sessions.Begin(t.Context(), session.Info{
 		Kind: session.Attach, Subject: &streamerv1.Container{Id: "aa", PodName: "web"}, Client: "10.0.0.1:5",
 		Protocol: "websocket", Subprotocol: "v5.channel.k8s.io",
@@ -191,10 +207,13 @@ func TestListSessions(t *testing.T) {
 		t.Fatal(err)
 	}
 	reply, err := s.ListSessions(t.Context(), &streamerv1.ListSessionsRequest{})
-	if err != nil || len(reply.GetSessions()) != 1 || reply.GetPumps() != 2 {
+	if err != nil || len(reply.GetSessions()) != 2 || reply.GetPumps() != 2 {
 		t.Fatalf("reply %v, error %v", reply, err)
 	}
-	got := reply.GetSessions()[0]
+	if older, now := reply.GetSessions()[0], reply.GetSessions()[1]; !older.GetDraining() || now.GetDraining() {
+		t.Errorf("sessions are %v", reply.GetSessions())
+	}
+	got := reply.GetSessions()[1]
 	if got.GetBytesOut() != 4 || got.GetBytesIn() != 0 {
 		t.Errorf("session is %v", got)
 	}

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/types/known/timestamppb"
+
 	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 )
@@ -27,6 +29,20 @@ type Info struct {
 	Protocol, Subprotocol string
 	Started               time.Time
 	Traffic
+}
+
+// Messages are the open sessions as others are told of them, oldest first.
+func (s *Set) Messages() []*streamerv1.Session {
+	var messages []*streamerv1.Session
+	for _, open := range s.List() {
+		messages = append(messages, &streamerv1.Session{
+			Kind: string(open.Kind), Target: open.Target(), StartedAt: timestamppb.New(open.Started),
+			Protocol: open.Protocol, Subprotocol: open.Subprotocol, Client: open.Client,
+			Subject: open.Subject, Command: open.Command,
+			BytesIn: open.In, BytesOut: open.Out, Connections: open.Connections,
+		})
+	}
+	return messages
 }
 
 // Traffic is what a session has moved.

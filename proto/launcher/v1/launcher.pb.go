@@ -171,6 +171,89 @@ func (x *Member) GetSocket() string {
 	return ""
 }
 
+// Elder is a process of an earlier generation that lives on for its sessions.
+type Elder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// name is "streamer".
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// pid is its process.
+	Pid int32 `protobuf:"varint,2,opt,name=pid,proto3" json:"pid,omitempty"`
+	// generation is its own.
+	Generation int64 `protobuf:"varint,3,opt,name=generation,proto3" json:"generation,omitempty"`
+	// since is when its generation ended.
+	Since *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=since,proto3" json:"since,omitempty"`
+	// draining is false as long as it still works, for its successor has not
+	// started.
+	Draining      bool `protobuf:"varint,5,opt,name=draining,proto3" json:"draining,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Elder) Reset() {
+	*x = Elder{}
+	mi := &file_launcher_v1_launcher_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Elder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Elder) ProtoMessage() {}
+
+func (x *Elder) ProtoReflect() protoreflect.Message {
+	mi := &file_launcher_v1_launcher_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Elder.ProtoReflect.Descriptor instead.
+func (*Elder) Descriptor() ([]byte, []int) {
+	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Elder) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Elder) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
+}
+
+func (x *Elder) GetGeneration() int64 {
+	if x != nil {
+		return x.Generation
+	}
+	return 0
+}
+
+func (x *Elder) GetSince() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Since
+	}
+	return nil
+}
+
+func (x *Elder) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
+}
+
 // Restart is one restart of the group or of a member.
 type Restart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -186,7 +269,7 @@ type Restart struct {
 
 func (x *Restart) Reset() {
 	*x = Restart{}
-	mi := &file_launcher_v1_launcher_proto_msgTypes[2]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -198,7 +281,7 @@ func (x *Restart) String() string {
 func (*Restart) ProtoMessage() {}
 
 func (x *Restart) ProtoReflect() protoreflect.Message {
-	mi := &file_launcher_v1_launcher_proto_msgTypes[2]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -211,7 +294,7 @@ func (x *Restart) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Restart.ProtoReflect.Descriptor instead.
 func (*Restart) Descriptor() ([]byte, []int) {
-	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{2}
+	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Restart) GetAt() *timestamppb.Timestamp {
@@ -255,14 +338,16 @@ type StatusResponse struct {
 	// cri_socket is the endpoint for the kubelet.
 	CriSocket string `protobuf:"bytes,8,opt,name=cri_socket,json=criSocket,proto3" json:"cri_socket,omitempty"`
 	// pid is the launcher's.
-	Pid           int32 `protobuf:"varint,9,opt,name=pid,proto3" json:"pid,omitempty"`
+	Pid int32 `protobuf:"varint,9,opt,name=pid,proto3" json:"pid,omitempty"`
+	// elders are the processes of earlier generations, oldest first.
+	Elders        []*Elder `protobuf:"bytes,10,rep,name=elders,proto3" json:"elders,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_launcher_v1_launcher_proto_msgTypes[3]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -274,7 +359,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_launcher_v1_launcher_proto_msgTypes[3]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -287,7 +372,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{3}
+	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *StatusResponse) GetGeneration() int64 {
@@ -353,6 +438,13 @@ func (x *StatusResponse) GetPid() int32 {
 	return 0
 }
 
+func (x *StatusResponse) GetElders() []*Elder {
+	if x != nil {
+		return x.Elders
+	}
+	return nil
+}
+
 // RestartRequest asks for a new generation.
 type RestartRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -364,7 +456,7 @@ type RestartRequest struct {
 
 func (x *RestartRequest) Reset() {
 	*x = RestartRequest{}
-	mi := &file_launcher_v1_launcher_proto_msgTypes[4]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -376,7 +468,7 @@ func (x *RestartRequest) String() string {
 func (*RestartRequest) ProtoMessage() {}
 
 func (x *RestartRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_launcher_v1_launcher_proto_msgTypes[4]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -389,7 +481,7 @@ func (x *RestartRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartRequest.ProtoReflect.Descriptor instead.
 func (*RestartRequest) Descriptor() ([]byte, []int) {
-	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{4}
+	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *RestartRequest) GetReason() string {
@@ -410,7 +502,7 @@ type RestartResponse struct {
 
 func (x *RestartResponse) Reset() {
 	*x = RestartResponse{}
-	mi := &file_launcher_v1_launcher_proto_msgTypes[5]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -422,7 +514,7 @@ func (x *RestartResponse) String() string {
 func (*RestartResponse) ProtoMessage() {}
 
 func (x *RestartResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_launcher_v1_launcher_proto_msgTypes[5]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -435,7 +527,7 @@ func (x *RestartResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RestartResponse.ProtoReflect.Descriptor instead.
 func (*RestartResponse) Descriptor() ([]byte, []int) {
-	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{5}
+	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *RestartResponse) GetGeneration() int64 {
@@ -454,7 +546,7 @@ type ReloadRequest struct {
 
 func (x *ReloadRequest) Reset() {
 	*x = ReloadRequest{}
-	mi := &file_launcher_v1_launcher_proto_msgTypes[6]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -466,7 +558,7 @@ func (x *ReloadRequest) String() string {
 func (*ReloadRequest) ProtoMessage() {}
 
 func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_launcher_v1_launcher_proto_msgTypes[6]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -479,7 +571,7 @@ func (x *ReloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadRequest.ProtoReflect.Descriptor instead.
 func (*ReloadRequest) Descriptor() ([]byte, []int) {
-	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{6}
+	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{7}
 }
 
 // ReloadResponse says what runs.
@@ -493,7 +585,7 @@ type ReloadResponse struct {
 
 func (x *ReloadResponse) Reset() {
 	*x = ReloadResponse{}
-	mi := &file_launcher_v1_launcher_proto_msgTypes[7]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +597,7 @@ func (x *ReloadResponse) String() string {
 func (*ReloadResponse) ProtoMessage() {}
 
 func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_launcher_v1_launcher_proto_msgTypes[7]
+	mi := &file_launcher_v1_launcher_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +610,7 @@ func (x *ReloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReloadResponse.ProtoReflect.Descriptor instead.
 func (*ReloadResponse) Descriptor() ([]byte, []int) {
-	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{7}
+	return file_launcher_v1_launcher_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *ReloadResponse) GetGeneration() int64 {
@@ -543,13 +635,21 @@ const file_launcher_v1_launcher_proto_rawDesc = "" +
 	"started_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartedAt\x12\x1a\n" +
 	"\brestarts\x18\x06 \x01(\x05R\brestarts\x12\x1b\n" +
 	"\tlast_exit\x18\a \x01(\tR\blastExit\x12\x16\n" +
-	"\x06socket\x18\b \x01(\tR\x06socket\"m\n" +
+	"\x06socket\x18\b \x01(\tR\x06socket\"\x9b\x01\n" +
+	"\x05Elder\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03pid\x18\x02 \x01(\x05R\x03pid\x12\x1e\n" +
+	"\n" +
+	"generation\x18\x03 \x01(\x03R\n" +
+	"generation\x120\n" +
+	"\x05since\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x1a\n" +
+	"\bdraining\x18\x05 \x01(\bR\bdraining\"m\n" +
 	"\aRestart\x12*\n" +
 	"\x02at\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x16\n" +
 	"\x06reason\x18\x02 \x01(\tR\x06reason\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x03 \x01(\x03R\n" +
-	"generation\"\xe0\x02\n" +
+	"generation\"\x93\x03\n" +
 	"\x0eStatusResponse\x12\x1e\n" +
 	"\n" +
 	"generation\x18\x01 \x01(\x03R\n" +
@@ -564,7 +664,9 @@ const file_launcher_v1_launcher_proto_rawDesc = "" +
 	"configPath\x12\x1d\n" +
 	"\n" +
 	"cri_socket\x18\b \x01(\tR\tcriSocket\x12\x10\n" +
-	"\x03pid\x18\t \x01(\x05R\x03pid\"(\n" +
+	"\x03pid\x18\t \x01(\x05R\x03pid\x121\n" +
+	"\x06elders\x18\n" +
+	" \x03(\v2\x19.trivet.launcher.v1.ElderR\x06elders\"(\n" +
 	"\x0eRestartRequest\x12\x16\n" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"1\n" +
 	"\x0fRestartResponse\x12\x1e\n" +
@@ -593,35 +695,38 @@ func file_launcher_v1_launcher_proto_rawDescGZIP() []byte {
 	return file_launcher_v1_launcher_proto_rawDescData
 }
 
-var file_launcher_v1_launcher_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_launcher_v1_launcher_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_launcher_v1_launcher_proto_goTypes = []any{
 	(*StatusRequest)(nil),         // 0: trivet.launcher.v1.StatusRequest
 	(*Member)(nil),                // 1: trivet.launcher.v1.Member
-	(*Restart)(nil),               // 2: trivet.launcher.v1.Restart
-	(*StatusResponse)(nil),        // 3: trivet.launcher.v1.StatusResponse
-	(*RestartRequest)(nil),        // 4: trivet.launcher.v1.RestartRequest
-	(*RestartResponse)(nil),       // 5: trivet.launcher.v1.RestartResponse
-	(*ReloadRequest)(nil),         // 6: trivet.launcher.v1.ReloadRequest
-	(*ReloadResponse)(nil),        // 7: trivet.launcher.v1.ReloadResponse
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
+	(*Elder)(nil),                 // 2: trivet.launcher.v1.Elder
+	(*Restart)(nil),               // 3: trivet.launcher.v1.Restart
+	(*StatusResponse)(nil),        // 4: trivet.launcher.v1.StatusResponse
+	(*RestartRequest)(nil),        // 5: trivet.launcher.v1.RestartRequest
+	(*RestartResponse)(nil),       // 6: trivet.launcher.v1.RestartResponse
+	(*ReloadRequest)(nil),         // 7: trivet.launcher.v1.ReloadRequest
+	(*ReloadResponse)(nil),        // 8: trivet.launcher.v1.ReloadResponse
+	(*timestamppb.Timestamp)(nil), // 9: google.protobuf.Timestamp
 }
 var file_launcher_v1_launcher_proto_depIdxs = []int32{
-	8, // 0: trivet.launcher.v1.Member.started_at:type_name -> google.protobuf.Timestamp
-	8, // 1: trivet.launcher.v1.Restart.at:type_name -> google.protobuf.Timestamp
-	1, // 2: trivet.launcher.v1.StatusResponse.members:type_name -> trivet.launcher.v1.Member
-	2, // 3: trivet.launcher.v1.StatusResponse.history:type_name -> trivet.launcher.v1.Restart
-	8, // 4: trivet.launcher.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
-	0, // 5: trivet.launcher.v1.Launcher.Status:input_type -> trivet.launcher.v1.StatusRequest
-	4, // 6: trivet.launcher.v1.Launcher.Restart:input_type -> trivet.launcher.v1.RestartRequest
-	6, // 7: trivet.launcher.v1.Launcher.Reload:input_type -> trivet.launcher.v1.ReloadRequest
-	3, // 8: trivet.launcher.v1.Launcher.Status:output_type -> trivet.launcher.v1.StatusResponse
-	5, // 9: trivet.launcher.v1.Launcher.Restart:output_type -> trivet.launcher.v1.RestartResponse
-	7, // 10: trivet.launcher.v1.Launcher.Reload:output_type -> trivet.launcher.v1.ReloadResponse
-	8, // [8:11] is the sub-list for method output_type
-	5, // [5:8] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	9,  // 0: trivet.launcher.v1.Member.started_at:type_name -> google.protobuf.Timestamp
+	9,  // 1: trivet.launcher.v1.Elder.since:type_name -> google.protobuf.Timestamp
+	9,  // 2: trivet.launcher.v1.Restart.at:type_name -> google.protobuf.Timestamp
+	1,  // 3: trivet.launcher.v1.StatusResponse.members:type_name -> trivet.launcher.v1.Member
+	3,  // 4: trivet.launcher.v1.StatusResponse.history:type_name -> trivet.launcher.v1.Restart
+	9,  // 5: trivet.launcher.v1.StatusResponse.started_at:type_name -> google.protobuf.Timestamp
+	2,  // 6: trivet.launcher.v1.StatusResponse.elders:type_name -> trivet.launcher.v1.Elder
+	0,  // 7: trivet.launcher.v1.Launcher.Status:input_type -> trivet.launcher.v1.StatusRequest
+	5,  // 8: trivet.launcher.v1.Launcher.Restart:input_type -> trivet.launcher.v1.RestartRequest
+	7,  // 9: trivet.launcher.v1.Launcher.Reload:input_type -> trivet.launcher.v1.ReloadRequest
+	4,  // 10: trivet.launcher.v1.Launcher.Status:output_type -> trivet.launcher.v1.StatusResponse
+	6,  // 11: trivet.launcher.v1.Launcher.Restart:output_type -> trivet.launcher.v1.RestartResponse
+	8,  // 12: trivet.launcher.v1.Launcher.Reload:output_type -> trivet.launcher.v1.ReloadResponse
+	10, // [10:13] is the sub-list for method output_type
+	7,  // [7:10] is the sub-list for method input_type
+	7,  // [7:7] is the sub-list for extension type_name
+	7,  // [7:7] is the sub-list for extension extendee
+	0,  // [0:7] is the sub-list for field type_name
 }
 
 func init() { file_launcher_v1_launcher_proto_init() }
@@ -635,7 +740,7 @@ func file_launcher_v1_launcher_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_launcher_v1_launcher_proto_rawDesc), len(file_launcher_v1_launcher_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1117,7 +1117,10 @@ type Session struct {
 	// counts when it has ended.
 	BytesOut int64 `protobuf:"varint,10,opt,name=bytes_out,json=bytesOut,proto3" json:"bytes_out,omitempty"`
 	// connections is the number that a port-forward has begun.
-	Connections   int64 `protobuf:"varint,11,opt,name=connections,proto3" json:"connections,omitempty"`
+	Connections int64 `protobuf:"varint,11,opt,name=connections,proto3" json:"connections,omitempty"`
+	// draining sessions are in a streamer of an earlier generation, which lives
+	// as long as they do.
+	Draining      bool `protobuf:"varint,12,opt,name=draining,proto3" json:"draining,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1227,6 +1230,13 @@ func (x *Session) GetConnections() int64 {
 		return x.Connections
 	}
 	return 0
+}
+
+func (x *Session) GetDraining() bool {
+	if x != nil {
+		return x.Draining
+	}
+	return false
 }
 
 // ListSessionsResponse lists what is open.
@@ -1571,9 +1581,11 @@ func (x *SweepResponse) GetRemoved() []string {
 	return nil
 }
 
-// HandOverRequest is empty.
+// HandOverRequest says who is meant.
 type HandOverRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// pid is the process that is to hand over: its successor may have its socket.
+	Pid           int32 `protobuf:"varint,1,opt,name=pid,proto3" json:"pid,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1606,6 +1618,13 @@ func (x *HandOverRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use HandOverRequest.ProtoReflect.Descriptor instead.
 func (*HandOverRequest) Descriptor() ([]byte, []int) {
 	return file_streamer_v1_streamer_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *HandOverRequest) GetPid() int32 {
+	if x != nil {
+		return x.Pid
+	}
+	return 0
 }
 
 // HandOverResponse says what was handed over and what stays.
@@ -2053,7 +2072,7 @@ const file_streamer_v1_streamer_proto_rawDesc = "" +
 	"\apod_uid\x18\x06 \x01(\tR\x06podUid\".\n" +
 	"\x1aPreparePortForwardResponse\x12\x10\n" +
 	"\x03url\x18\x01 \x01(\tR\x03url\"\x15\n" +
-	"\x13ListSessionsRequest\"\xf3\x02\n" +
+	"\x13ListSessionsRequest\"\x8f\x03\n" +
 	"\aSession\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
 	"\x06target\x18\x02 \x01(\tR\x06target\x12\x1a\n" +
@@ -2067,7 +2086,8 @@ const file_streamer_v1_streamer_proto_rawDesc = "" +
 	"\bbytes_in\x18\t \x01(\x03R\abytesIn\x12\x1b\n" +
 	"\tbytes_out\x18\n" +
 	" \x01(\x03R\bbytesOut\x12 \n" +
-	"\vconnections\x18\v \x01(\x03R\vconnections\"e\n" +
+	"\vconnections\x18\v \x01(\x03R\vconnections\x12\x1a\n" +
+	"\bdraining\x18\f \x01(\bR\bdraining\"e\n" +
 	"\x14ListSessionsResponse\x127\n" +
 	"\bsessions\x18\x01 \x03(\v2\x1b.trivet.streamer.v1.SessionR\bsessions\x12\x14\n" +
 	"\x05pumps\x18\x02 \x01(\x05R\x05pumps\"\x19\n" +
@@ -2091,8 +2111,9 @@ const file_streamer_v1_streamer_proto_rawDesc = "" +
 	"\rcontainer_ids\x18\x01 \x03(\tR\fcontainerIds\x12/\n" +
 	"\x05as_of\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04asOf\")\n" +
 	"\rSweepResponse\x12\x18\n" +
-	"\aremoved\x18\x01 \x03(\tR\aremoved\"\x11\n" +
-	"\x0fHandOverRequest\"D\n" +
+	"\aremoved\x18\x01 \x03(\tR\aremoved\"#\n" +
+	"\x0fHandOverRequest\x12\x10\n" +
+	"\x03pid\x18\x01 \x01(\x05R\x03pid\"D\n" +
 	"\x10HandOverResponse\x12\x14\n" +
 	"\x05pumps\x18\x01 \x01(\x05R\x05pumps\x12\x1a\n" +
 	"\bsessions\x18\x02 \x01(\x05R\bsessions\"`\n" +

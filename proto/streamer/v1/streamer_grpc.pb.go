@@ -88,7 +88,7 @@ type StreamerClient interface {
 	// HandOver makes this process give up its listeners and its pumps. When it
 	// returns a successor can have them; sessions that are open go on in this
 	// process, which ends by itself after the last one. The launcher calls it,
-	// once. Errors: FailedPrecondition (called before), Unavailable (the pumps
+	// once. Errors: FailedPrecondition (called before, or another process is meant), Unavailable (the pumps
 	// cannot be given up now). After an error the process is good for nothing but its end.
 	HandOver(ctx context.Context, in *HandOverRequest, opts ...grpc.CallOption) (*HandOverResponse, error)
 	// Follow passes a container's output to a predecessor that has attach
@@ -301,7 +301,7 @@ type StreamerServer interface {
 	// HandOver makes this process give up its listeners and its pumps. When it
 	// returns a successor can have them; sessions that are open go on in this
 	// process, which ends by itself after the last one. The launcher calls it,
-	// once. Errors: FailedPrecondition (called before), Unavailable (the pumps
+	// once. Errors: FailedPrecondition (called before, or another process is meant), Unavailable (the pumps
 	// cannot be given up now). After an error the process is good for nothing but its end.
 	HandOver(context.Context, *HandOverRequest) (*HandOverResponse, error)
 	// Follow passes a container's output to a predecessor that has attach
