@@ -33,6 +33,8 @@ type used struct {
 	RSS    float64 `json:"rss_mib"`
 	PSS    float64 `json:"pss_mib"`
 	Goal   float64 `json:"goal_mib"`
+	// Threads is how many the process had at most.
+	Threads int `json:"threads"`
 }
 
 // memory runs the suite: Trivet alone, with real containers.
@@ -175,17 +177,22 @@ func (u *used) measure(ctx context.Context, group *harness.Group) error {
 		}
 		*into = max(*into, kib/1024)
 	}
+	threads, err := os.ReadDir(filepath.Join("/proc", fmt.Sprint(member.GetPid()), "task"))
+	if err != nil {
+		return fmt.Errorf("count streamer's threads: %w", err)
+	}
+	u.Threads = max(u.Threads, len(threads))
 	return nil
 }
 
 func reportUsed(figures []used, file string) error {
-	fmt.Printf("\n%-32s %10s %10s %6s\n", "memory of streamer, MiB", "RSS", "PSS", "goal")
+	fmt.Printf("\n%-32s %8s %10s %10s %6s\n", "memory of streamer, MiB", "threads", "RSS", "PSS", "goal")
 	for _, f := range figures {
 		missed := ""
 		if f.RSS > f.Goal {
 			missed = " missed"
 		}
-		fmt.Printf("%-32s %10.1f %10.1f %6.0f%s\n", f.Figure, f.RSS, f.PSS, f.Goal, missed)
+		fmt.Printf("%-32s %8d %10.1f %10.1f %6.0f%s\n", f.Figure, f.Threads, f.RSS, f.PSS, f.Goal, missed)
 	}
 	fmt.Println()
 	return writeAll(figures, file)
