@@ -30,6 +30,7 @@ type fakeContainerd struct {
 	sizes     [][2]uint16
 	killed    int
 	ever      []*fakeProcess
+	late      time.Duration // after the start, of the shim's opening of stdin
 }
 
 type fakeProcess struct {
@@ -38,7 +39,36 @@ type fakeProcess struct {
 	copies  sync.WaitGroup
 	exited  chan struct{}
 	code    uint32
-	holdIn  *os.File // the shim's own writing end of stdin
+	late    time.Duration
+	opened  chan struct{} // stdin has been, or cannot be; nil without one
+	holdIn  *os.File      // the shim's own writing end of stdin
+}
+
+// openIn opens both ends of stdin, as a shim does: when it gets round to it.
+func (p *fakeProcess) openIn() *os.File {
+	defer close(p.opened)
+	time.Sleep(p.late)
+	fifo, err := os.OpenFile(p.command.Stdin, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	if err != nil {
+		return nil
+	}
+	if p.holdIn, err = os.OpenFile(p.command.Stdin, os.O_WRONLY|unix.O_NONBLOCK, 0); err != nil {
+		_ = fifo.Close()
+		return nil
+	}
+	return fifo
+}
+
+// closeIn closes the end that the shim writes to.
+func (p *fakeProcess) closeIn() error {
+	if p.opened == nil {
+		return nil
+	}
+	<-p.opened
+	if p.holdIn == nil {
+		return nil
+	}
+	return p.holdIn.Close()
 }
 
 func newFake() *fakeContainerd {
@@ -72,7 +102,7 @@ func (f *fakeContainerd) Exec(_ context.Context, p engine.Process, c engine.Comm
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.processes[p] = &fakeProcess{command: c, exited: make(chan struct{})}
+	f.processes[p] = &fakeProcess{command: c, exited: make(chan struct{}), late: f.late}
 	f.ever = append(f.ever, f.processes[p])
 	return nil
 }
@@ -122,22 +152,20 @@ func (p *fakeProcess) start() error {
 		})
 	}
 	if p.command.Stdin != "" {
-		fifo, err := os.OpenFile(p.command.Stdin, os.O_RDONLY|unix.O_NONBLOCK, 0)
-		if err != nil {
-			return err
-		}
-		if p.holdIn, err = os.OpenFile(p.command.Stdin, os.O_WRONLY|unix.O_NONBLOCK, 0); err != nil {
-			return err
-		}
 		read, write, err := os.Pipe()
 		if err != nil {
 			return err
 		}
 		cmd.Stdin = read
 		closers = append(closers, read)
+		p.opened = make(chan struct{})
 		p.copies.Go(func() {
+			defer func() { _ = write.Close() }()
+			fifo := p.openIn()
+			if fifo == nil {
+				return
+			}
 			_, _ = io.Copy(struct{ io.Writer }{write}, fifo)
-			_ = write.Close()
 			_ = fifo.Close()
 		})
 	}
@@ -212,9 +240,7 @@ func (f *fakeContainerd) Delete(_ context.Context, p engine.Process) error {
 			return fmt.Errorf("%v runs: %w", p, errdefs.ErrFailedPrecondition)
 		}
 	}
-	if found.holdIn != nil {
-		_ = found.holdIn.Close()
-	}
+	_ = found.closeIn()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.processes, p)
@@ -229,7 +255,7 @@ func (f *fakeContainerd) CloseStdin(_ context.Context, p engine.Process) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.closed = append(f.closed, p)
-	return found.holdIn.Close()
+	return found.closeIn()
 }
 
 func (f *fakeContainerd) Resize(_ context.Context, _ engine.Process, width, height uint16) error {

@@ -1,16 +1,25 @@
 package exec
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// pipeSize is asked for FIFOs of sessions, in bytes; the kernel may refuse.
-const pipeSize = 256 << 10
+const (
+	// pipeSize is asked for FIFOs of sessions, in bytes; the kernel may refuse.
+	pipeSize = 256 << 10
+	// firstLook is the first pause between two looks for the shim's end,
+	// nextLook the longest.
+	firstLook = time.Millisecond
+	nextLook  = 50 * time.Millisecond
+)
 
 // wanted says which streams a command has.
 type wanted struct{ stdin, stdout, stderr bool }
@@ -18,11 +27,15 @@ type wanted struct{ stdin, stdout, stderr bool }
 // pipes are the FIFOs of one command, opened without ever waiting for the
 // shim's side.
 type pipes struct {
-	dir                   string
-	stdin, stdout, stderr *os.File
+	dir            string
+	stdout, stderr *os.File
 	// keepers are second ends: a FIFO's reader sees no end before the shim
 	// has come, and its writer can open it.
 	keepers []*os.File
+
+	mu     sync.Mutex
+	stdin  *os.File // see input
+	closed bool
 }
 
 // openPipes makes the FIFOs in dir, which exists. After an error close must
@@ -80,22 +93,42 @@ func (p *pipes) path(name string, ask bool) string {
 	return filepath.Join(p.dir, name)
 }
 
-// connected is called when the shim has opened its ends: from now on the end
-// of either side is seen by the other.
-func (p *pipes) connected(want wanted) error {
-	var err error
-	if want.stdin {
-		// No such device: the command has already ended and the shim has gone.
-		p.stdin, err = os.OpenFile(filepath.Join(p.dir, "stdin"), os.O_WRONLY|unix.O_NONBLOCK, 0)
-		if errors.Is(err, unix.ENXIO) {
-			err = nil
+// connected is called when the shim has opened its ends of the outputs: from
+// now on the end of either side is seen by the other.
+func (p *pipes) connected() { p.release() }
+
+// input opens the writing end of stdin when the shim has opened the other,
+// which it does in its own time: before, a write would find no reader.
+// Error: of ctx, which ends with the command, or ErrClosed.
+func (p *pipes) input(ctx context.Context) (*os.File, error) {
+	path := filepath.Join(p.dir, "stdin")
+	for pause := firstLook; ; pause = min(2*pause, nextLook) {
+		f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
+		if err == nil {
+			return p.owned(f)
+		}
+		if !errors.Is(err, unix.ENXIO) { // nobody reads
+			return nil, fmt.Errorf("open FIFO: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
 		}
 	}
-	p.release()
-	if err != nil {
-		return fmt.Errorf("open FIFO: %w", err)
+}
+
+// owned leaves it to close to end writes to f.
+func (p *pipes) owned(f *os.File) (*os.File, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		_ = f.Close()
+		return nil, os.ErrClosed
 	}
-	return nil
+	p.stdin = f
+	enlarge(f)
+	return f, nil
 }
 
 func (p *pipes) release() {
@@ -107,19 +140,25 @@ func (p *pipes) release() {
 
 // enlarge lets the command run ahead of its reader.
 func (p *pipes) enlarge() {
-	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr} {
-		if f == nil {
-			continue
+	for _, f := range []*os.File{p.stdout, p.stderr} {
+		if f != nil {
+			enlarge(f)
 		}
-		if raw, err := f.SyscallConn(); err == nil {
-			_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
-		}
+	}
+}
+
+func enlarge(f *os.File) {
+	if raw, err := f.SyscallConn(); err == nil {
+		_ = raw.Control(func(fd uintptr) { _, _ = unix.FcntlInt(fd, unix.F_SETPIPE_SZ, pipeSize) })
 	}
 }
 
 // close may be called more than once, and during reads and writes: they end.
 func (p *pipes) close() {
 	p.release()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
 	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr} {
 		if f != nil {
 			_ = f.Close()

@@ -44,10 +44,8 @@ func (x *Execs) Stream(ctx context.Context, r *streamerv1.PrepareExecRequest, s 
 	var controls sync.WaitGroup
 	defer controls.Wait()
 	defer cancel()
-	if c.pipes.stdin != nil {
+	if want.stdin {
 		x.live.Go(func() { c.feed(ctx, s.Stdin) })
-	} else if s.Stdin != nil {
-		x.live.Go(func() { _, _ = io.Copy(io.Discard, s.Stdin) })
 	}
 	if s.TTY && s.Resize != nil {
 		controls.Go(func() { c.resize(ctx, s.Resize) })
@@ -101,9 +99,12 @@ func (c *command) run(ctx context.Context, s Streams) (int, error) {
 func (c *command) feed(ctx context.Context, from io.Reader) {
 	buffer, _ := chunks.Get().(*[chunk]byte)
 	defer chunks.Put(buffer)
-	// Hiding other methods keeps the copy to this buffer.
-	_, err := io.CopyBuffer(struct{ io.Writer }{c.pipes.stdin}, struct{ io.Reader }{from}, buffer[:])
-	_ = c.pipes.stdin.Close()
+	stdin, err := c.pipes.input(ctx)
+	if err == nil {
+		// Hiding other methods keeps the copy to this buffer.
+		_, err = io.CopyBuffer(struct{ io.Writer }{stdin}, struct{ io.Reader }{from}, buffer[:])
+		_ = stdin.Close()
+	}
 	if err != nil {
 		_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{from}, buffer[:])
 		return

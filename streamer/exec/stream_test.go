@@ -45,6 +45,22 @@ func TestStreamBothWays(t *testing.T) {
 	}
 }
 
+// TestShimOpensLate: a shim opens its end of stdin when the command runs
+// already. The input waits for it.
+func TestShimOpensLate(t *testing.T) {
+	t.Parallel()
+	for _, input := range []string{"", "not lost"} {
+		f := start(t, limits)
+		f.fake.late = 100 * time.Millisecond
+		var out bytes.Buffer
+		code, err := f.Stream(t.Context(), execRequest(shell("cat; exit 3")...), exec.Streams{Stdin: strings.NewReader(input), Stdout: &out})
+		if err != nil || code != 3 || out.String() != input {
+			t.Errorf("code %d, output %q, error %v", code, out.String(), err)
+		}
+		f.clean(t)
+	}
+}
+
 // TestStreamWithoutReader: input that the command does not want is taken from
 // the client all the same.
 func TestStreamWithoutReader(t *testing.T) {
