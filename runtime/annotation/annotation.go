@@ -7,10 +7,13 @@
 package annotation
 
 import (
+	"fmt"
 	"maps"
 	"path"
 	"slices"
 	"strings"
+
+	"github.com/containerd/errdefs"
 )
 
 // Names of annotations, as Find wants them.
@@ -22,39 +25,27 @@ const (
 	CPUQuota              = "cpu-quota.crio.io"
 	CPUShared             = "cpu-shared.crio.io"
 	Devices               = "devices.crio.io"
-	DisableFIPS           = "disable-fips.crio.io"
 	IRQLoadBalancing      = "irq-load-balancing.crio.io"
 	LinkLogs              = "link-logs.crio.io"
-	PlatformRuntimePath   = "platform-runtime-path.crio.io"
-	PodLinuxOverhead      = "pod-linux-overhead.crio.io"
-	PodLinuxResources     = "pod-linux-resources.crio.io"
 	SeccompNotifierAction = "seccomp-notifier-action.crio.io"
 	SeccompProfile        = "seccomp-profile.crio.io"
 	ShmSize               = "shm-size.crio.io"
-	Spoofed               = "spoofed.crio.io"
 	TrySkipVolumeLabel    = "try-skip-volume-selinux-label.crio.io"
 	Umask                 = "umask.crio.io"
 	UnifiedCgroup         = "unified-cgroup.crio.io"
-	UsernsMode            = "userns-mode.crio.io"
 )
 
 // older are the spellings that clients have used before, and still do.
 var older = map[string]string{
 	CgroupWritable:        "io.kubernetes.cri-o.cgroup2-mount-hierarchy-rw",
 	Devices:               "io.kubernetes.cri-o.Devices",
-	DisableFIPS:           "io.kubernetes.cri-o.DisableFIPS",
 	LinkLogs:              "io.kubernetes.cri-o.LinkLogs",
-	PlatformRuntimePath:   "io.kubernetes.cri-o.PlatformRuntimePath",
-	PodLinuxOverhead:      "io.kubernetes.cri-o.PodLinuxOverhead",
-	PodLinuxResources:     "io.kubernetes.cri-o.PodLinuxResources",
 	SeccompNotifierAction: "io.kubernetes.cri-o.seccompNotifierAction",
 	SeccompProfile:        "seccomp-profile.kubernetes.cri-o.io",
 	ShmSize:               "io.kubernetes.cri-o.ShmSize",
-	Spoofed:               "io.kubernetes.cri-o.Spoofed",
 	TrySkipVolumeLabel:    "io.kubernetes.cri-o.TrySkipVolumeSELinuxLabel",
 	Umask:                 "io.kubernetes.cri-o.umask",
 	UnifiedCgroup:         "io.kubernetes.cri-o.UnifiedCgroup",
-	UsernsMode:            "io.kubernetes.cri-o.userns-mode",
 }
 
 // Allowed are the entries of allowed_annotations: names, globs, or prefixes
@@ -75,6 +66,33 @@ func (a Allowed) Find(annotations map[string]string, name string) (key, value st
 		}
 	}
 	return "", "", false
+}
+
+// Flag tells whether an annotation that takes effect says "true". What says
+// neither this nor "false" is ErrInvalidArgument.
+func (a Allowed) Flag(annotations map[string]string, name string) (bool, error) {
+	key, value, _ := a.Find(annotations, name)
+	switch value {
+	case "true":
+		return true, nil
+	case "false", "":
+		return false, nil
+	}
+	return false, Invalid(key, value, "is neither true nor false")
+}
+
+// Invalid is ErrInvalidArgument about an annotation and its value.
+func Invalid(key, value, why string, args ...any) error {
+	return fmt.Errorf("annotations[%q] %.200q %s: %w", key, value, fmt.Sprintf(why, args...), errdefs.ErrInvalidArgument)
+}
+
+// forRuntimes are annotations that OCI runtimes read themselves; a dot ends a prefix.
+var forRuntimes = Allowed{"module.wasm.image/variant", "org.criu.config", "org.systemd.property.", "run.oci."}
+
+// PassedOn tells whether an annotation goes into the OCI spec because it is
+// allowed: those of OCI runtimes do.
+func (a Allowed) PassedOn(name string) bool {
+	return slices.ContainsFunc(forRuntimes, func(entry string) bool { return covers(entry, name) }) && a.Has(name)
 }
 
 // Has tells whether the annotation of a name may take effect, however the name

@@ -2,7 +2,10 @@ package annotation_test
 
 import (
 	"maps"
+	"strings"
 	"testing"
+
+	"github.com/containerd/errdefs"
 
 	"github.com/trivet-cri/trivet/runtime/annotation"
 )
@@ -85,5 +88,22 @@ func TestWithDefaults(t *testing.T) {
 	}
 	if got := annotation.WithDefaults(nil, nil); got != nil {
 		t.Errorf("of nothing: %v", got)
+	}
+}
+
+func TestFlag(t *testing.T) {
+	t.Parallel()
+	allowed := annotation.Allowed{annotation.CgroupWritable}
+	for value, want := range map[string]bool{"true": true, "false": false, "": false} {
+		if got, err := allowed.Flag(map[string]string{annotation.CgroupWritable: value}, annotation.CgroupWritable); got != want || err != nil {
+			t.Errorf("%q: %v, %v", value, got, err)
+		}
+	}
+	_, err := allowed.Flag(map[string]string{"io.kubernetes.cri-o.cgroup2-mount-hierarchy-rw": "yes"}, annotation.CgroupWritable)
+	if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), `annotations["io.kubernetes.cri-o.cgroup2-mount-hierarchy-rw"] "yes"`) {
+		t.Errorf("of what is neither: %v", err)
+	}
+	if got, err := (annotation.Allowed)(nil).Flag(map[string]string{annotation.CgroupWritable: "yes"}, annotation.CgroupWritable); got || err != nil {
+		t.Errorf("not allowed: %v, %v", got, err)
 	}
 }

@@ -43,6 +43,14 @@ func setAnnotations(in *Input, s *specs.Spec) error {
 	meta := in.Pod.GetMetadata()
 	passThrough(s, in.Pod.GetAnnotations(), in.Handler.PodAnnotations)
 	passThrough(s, in.Config.GetAnnotations(), in.Handler.ContainerAnnotations)
+	allowed := in.allowed()
+	for _, annotations := range []map[string]string{in.Pod.GetAnnotations(), in.Config.GetAnnotations()} {
+		for key, value := range annotations {
+			if allowed.PassedOn(key) {
+				annotate(s, map[string]string{key: value})
+			}
+		}
+	}
 	annotate(s, map[string]string{
 		annContainerType:         "container",
 		annContainerName:         in.Config.GetMetadata().GetName(),

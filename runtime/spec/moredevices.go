@@ -14,8 +14,7 @@ import (
 // addAnnotated adds the devices that the pod's annotation names, if the
 // handler lets it and each of them is among allowed_devices.
 func addAnnotated(in *Input, s *specs.Spec) error {
-	allowed := annotation.Allowed(in.Runtime.AllowedAnnotations(&in.Handler, in.Pod.GetAnnotations()))
-	key, list, _ := allowed.Find(in.Pod.GetAnnotations(), annotation.Devices)
+	key, list, _ := in.allowed().Find(in.Pod.GetAnnotations(), annotation.Devices)
 	field := fmt.Sprintf("annotations[%q]", key)
 	for text := range strings.SplitSeq(list, ",") {
 		if text == "" {

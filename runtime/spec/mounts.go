@@ -7,6 +7,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
+
+	"github.com/trivet-cri/trivet/runtime/annotation"
 )
 
 // Files are host paths of what a pod's containers share; empty for none. The
@@ -41,7 +43,11 @@ func setMounts(in *Input, s *specs.Spec) error {
 	}
 	slices.SortStableFunc(binds, func(a, b bind) int { return depth(a.mount) - depth(b.mount) })
 
-	s.Mounts = append(s.Mounts, cgroupMount(in, s))
+	cgroups, err := cgroupMount(in, s)
+	if err != nil {
+		return err
+	}
+	s.Mounts = append(s.Mounts, cgroups)
 	if in.Runtime.ReadOnly {
 		s.Mounts = append(s.Mounts, scratch(s.Mounts)...)
 	}
@@ -94,12 +100,16 @@ func hide(defaults []specs.Mount, binds []bind) []specs.Mount {
 }
 
 // cgroupMount shows the container its cgroups, read-only unless the handler's
-// cgroup_writable says otherwise, which is for version 2 alone. Without a cgroup
+// cgroup_writable or the pod's annotation says otherwise, which is for version 2 alone. Without a cgroup
 // namespace, mounting version 2 changes the options of the host's own mount,
 // so they are repeated.
-func cgroupMount(in *Input, s *specs.Spec) specs.Mount {
+func cgroupMount(in *Input, s *specs.Spec) (specs.Mount, error) {
+	writable, err := in.allowed().Flag(in.Pod.GetAnnotations(), annotation.CgroupWritable)
+	if err != nil {
+		return specs.Mount{}, err
+	}
 	mode := "ro"
-	if in.Handler.CgroupWritable && in.Host.CgroupV2 {
+	if (writable || in.Handler.CgroupWritable) && in.Host.CgroupV2 {
 		mode = "rw"
 	}
 	options := []string{"nosuid", "noexec", "nodev", "relatime", mode}
@@ -111,9 +121,9 @@ func cgroupMount(in *Input, s *specs.Spec) specs.Mount {
 	if i >= 0 {
 		own := s.Mounts[i]
 		s.Mounts = slices.Delete(s.Mounts, i, i+1)
-		return own
+		return own, nil
 	}
-	return specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: options}
+	return specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: options}, nil
 }
 
 // bindSysfs binds the host's /sys where the kernel does not allow a new sysfs:

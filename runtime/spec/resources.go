@@ -57,7 +57,7 @@ func limit(out *specs.LinuxResources, r *runtimeapi.LinuxContainerResources, han
 	if err := limitHugepages(out, r.GetHugepageLimits(), runtime, host); err != nil {
 		return err
 	}
-	return limitUnified(out, r.GetUnified(), host)
+	return limitUnified(out, field+".unified", r.GetUnified(), host)
 }
 
 // limitCPU writes limits of processor time that have been checked; field is the
@@ -167,12 +167,12 @@ func limitHugepages(out *specs.LinuxResources, limits []*runtimeapi.HugepageLimi
 
 // limitUnified passes cgroup files of version 2 on. Their names must not
 // lead anywhere else.
-func limitUnified(out *specs.LinuxResources, unified map[string]string, host *Host) error {
+func limitUnified(out *specs.LinuxResources, field string, unified map[string]string, host *Host) error {
 	if len(unified) == 0 {
 		return nil
 	}
 	if !host.CgroupV2 {
-		return unable("linux.resources.unified", slices.Sorted(maps.Keys(unified)), "cannot be had: this machine has cgroup version 1")
+		return unable(field, slices.Sorted(maps.Keys(unified)), "cannot be had: this machine has cgroup version 1")
 	}
 	if out.Unified == nil {
 		out.Unified = make(map[string]string, len(unified))

@@ -12,7 +12,7 @@ type annotatedProfile struct{ key, value string }
 // the pod's for this container, the pod's for all of them, the image's. It
 // counts if the handler allows it.
 func (in *Input) seccompAnnotation() annotatedProfile {
-	allowed := annotation.Allowed(in.Runtime.AllowedAnnotations(&in.Handler, in.Pod.GetAnnotations()))
+	allowed := in.allowed()
 	const base = annotation.SeccompProfile
 	own, all := base+"/"+in.Config.GetMetadata().GetName(), base+"/POD"
 	for _, look := range []struct {

@@ -25,6 +25,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/runtime/annotation"
 	"github.com/trivet-cri/trivet/runtime/ocihooks"
 	"github.com/trivet-cri/trivet/runtime/users"
 )
@@ -72,8 +73,8 @@ func Build(in Input) (*specs.Spec, error) {
 		return nil, fmt.Errorf("copy base_runtime_spec of handler %q: %w", in.HandlerName, err)
 	}
 	steps := []step{
-		setDefaults, checkPrivileged, setProcess, setNamespaces, setMounts, setDevices, setCapabilities,
-		setPaths, setSecurity, setResources, setWorkload, setGoMaxProcs, setClasses, setCgroup, setAnnotations, setHooks, setCDI,
+		setDefaults, checkPrivileged, setProcess, setUmask, setNamespaces, setMounts, setDevices, setCapabilities,
+		setPaths, setSecurity, setResources, setUnified, setWorkload, setGoMaxProcs, setClasses, setCgroup, setAnnotations, setHooks, setCDI,
 	}
 	for _, apply := range steps {
 		if err := apply(&in, s); err != nil {
@@ -90,6 +91,11 @@ func (in *Input) security() *runtimeapi.LinuxContainerSecurityContext {
 
 // readonlyRoot tells whether the root is not to be written to.
 func (in *Input) readonlyRoot() bool { return in.Runtime.ReadOnly || in.security().GetReadonlyRootfs() }
+
+// allowed are the annotations that may change the container.
+func (in *Input) allowed() annotation.Allowed {
+	return in.Runtime.AllowedAnnotations(&in.Handler, in.Pod.GetAnnotations())
+}
 
 // podSecurity is the pod's counterpart of security.
 func (in *Input) podSecurity() *runtimeapi.LinuxSandboxSecurityContext {

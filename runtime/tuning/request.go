@@ -1,13 +1,10 @@
 package tuning
 
 import (
-	"fmt"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/containerd/errdefs"
 
 	"github.com/trivet-cri/trivet/runtime/annotation"
 )
@@ -55,7 +52,7 @@ func requestOf(allowed annotation.Allowed, pod map[string]string, container stri
 	// Only of a container, and the other way round.
 	if key, value, ok := allowed.Find(pod, annotation.CPUShared+"/"+container); ok {
 		if r.Shared = value == enable; !r.Shared && value != disable {
-			return r, invalid(key, value, "is neither enable nor disable")
+			return r, annotation.Invalid(key, value, "is neither enable nor disable")
 		}
 	}
 	key, value, _ = allowed.Find(pod, annotation.CPUCStates)
@@ -64,7 +61,7 @@ func requestOf(allowed annotation.Allowed, pod map[string]string, container stri
 	}
 	key, r.Governor, _ = allowed.Find(pod, annotation.CPUFreqGovernor)
 	if r.Governor != "" && !governors.MatchString(r.Governor) {
-		return r, invalid(key, r.Governor, "is not the name of a frequency governor")
+		return r, annotation.Invalid(key, r.Governor, "is not the name of a frequency governor")
 	}
 	return r, nil
 }
@@ -83,7 +80,7 @@ func disabled(key, value string) (bool, error) {
 	case enable, "false", "":
 		return false, nil
 	}
-	return false, invalid(key, value, "is neither enable nor disable")
+	return false, annotation.Invalid(key, value, "is neither enable nor disable")
 }
 
 // latency is the content of pm_qos_resume_latency_us.
@@ -98,7 +95,7 @@ func latency(key, value string) (string, error) {
 	}
 	text, ok := strings.CutPrefix(value, "max_latency:")
 	if n, err := strconv.ParseInt(text, 10, 32); !ok || err != nil || n <= 0 {
-		return "", invalid(key, value, "is none of enable, disable and max_latency:MICROSECONDS")
+		return "", annotation.Invalid(key, value, "is none of enable, disable and max_latency:MICROSECONDS")
 	}
 	return text, nil
 }
@@ -106,10 +103,6 @@ func latency(key, value string) (string, error) {
 // cpus tells whether r is about processors of the container's own.
 func (r Request) cpus() bool {
 	return r.NoIRQs || r.NoBalance || r.Shared || r.Latency != "" || r.Governor != ""
-}
-
-func invalid(key, value, why string) error {
-	return fmt.Errorf("annotations[%q] %.80q %s: %w", key, value, why, errdefs.ErrInvalidArgument)
 }
 
 // AllowsIRQs tells whether any of these lists lets pods keep interrupts away.
