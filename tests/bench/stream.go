@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/trivet-cri/trivet/tests/harness"
@@ -64,13 +66,16 @@ func (s *side) volume(name string, mib int, into *samples, transfer func() error
 
 // execVolume moves zeros through an exec session.
 func execVolume(ctx context.Context, container *harness.Container, transport stream.Transport, upload bool, mib int) error {
-	counted := &counter{}
-	session := stream.Session{Transport: transport, Stdout: counted, Stderr: io.Discard}
+	counted, said := &counter{}, &bytes.Buffer{}
+	session := stream.Session{Transport: transport, Stdout: counted, Stderr: said}
 	command := fmt.Sprintf("exec dd if=/dev/zero bs=1M count=%d 2>/dev/null", mib)
 	if upload {
-		session.Stdin, session.Stdout = io.LimitReader(zeros{}, int64(mib)<<20), io.Discard
-		// Old WebSocket sessions have no half-close: the command must count.
-		command = fmt.Sprintf("exec dd of=/dev/null bs=64k iflag=fullblock count=%d", mib<<4)
+		ended := make(chan struct{})
+		defer close(ended)
+		session.Stdin, session.Stdout = io.MultiReader(io.LimitReader(zeros{}, int64(mib)<<20), endless{ended}), io.Discard
+		// WebSocket sessions of before v5 have no half-close: the command counts.
+		// dd closes its stdout, after which the built-in plugin takes no input: the shell keeps it.
+		command = fmt.Sprintf("dd of=/dev/null bs=64k iflag=fullblock count=%d; exit $?", mib<<4)
 	}
 	var err error
 	if session.URL, err = container.ExecURL(ctx, false, upload, "/bin/sh", "-c", command); err != nil {
@@ -83,6 +88,9 @@ func execVolume(ctx context.Context, container *harness.Container, transport str
 	if err == nil && !upload && counted.n != int64(mib)<<20 {
 		err = fmt.Errorf("%d bytes arrived", counted.n)
 	}
+	if err == nil && upload && !strings.HasPrefix(said.String(), fmt.Sprintf("%d+0 records in", mib<<4)) {
+		err = fmt.Errorf("the command says %q", said)
+	}
 	return err
 }
 
@@ -90,6 +98,14 @@ func execVolume(ctx context.Context, container *harness.Container, transport str
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// endless says nothing until it is over.
+type endless struct{ over <-chan struct{} }
+
+func (e endless) Read([]byte) (int, error) {
+	<-e.over
+	return 0, io.EOF
+}
 
 // counter counts what is written to it.
 type counter struct{ n int64 }
