@@ -42,20 +42,24 @@ func newNoise(n int64) noise {
 // TestExecUpload sends 100 MB into a container and half-closes: the command
 // sees the end, answers, and its exit code arrives.
 func TestExecUpload(t *testing.T) {
-	ctx := limit(t, 3*time.Minute)
-	container := need(runPod(t, stage.CRI(), "upload").Run(ctx, "main"))(t)
-	url := need(container.ExecURL(ctx, false, true, "/bin/sh", "-c", "sha256sum; echo to stderr >&2; exit 5"))(t)
-	input := newNoise(amount)
-	var out, failed bytes.Buffer
-	begun := time.Now()
-	code, err := stream.Session{Transport: stream.SPDY, URL: url, Stdin: input, Stdout: &out, Stderr: &failed}.Run(ctx)
-	ok(t, err)
-	t.Logf("%.0f MiB/s", amount/float64(1<<20)/time.Since(begun).Seconds())
-	if code != 5 || failed.String() != "to stderr\n" {
-		t.Errorf("exit code %d, stderr %q", code, failed.String())
-	}
-	if sum := strings.Fields(out.String() + " -")[0]; sum != input.sum() {
-		t.Errorf("the container got other bytes: %s instead of %s", sum, input.sum())
+	for _, transport := range transports {
+		t.Run(string(transport), func(t *testing.T) {
+			ctx := limit(t, 3*time.Minute)
+			container := need(runPod(t, stage.CRI(), "upload").Run(ctx, "main"))(t)
+			url := need(container.ExecURL(ctx, false, true, "/bin/sh", "-c", "sha256sum; echo to stderr >&2; exit 5"))(t)
+			input := newNoise(amount)
+			var out, failed bytes.Buffer
+			begun := time.Now()
+			code, err := stream.Session{Transport: transport, URL: url, Stdin: input, Stdout: &out, Stderr: &failed}.Run(ctx)
+			ok(t, err)
+			t.Logf("%.0f MiB/s", amount/float64(1<<20)/time.Since(begun).Seconds())
+			if code != 5 || failed.String() != "to stderr\n" {
+				t.Errorf("exit code %d, stderr %q", code, failed.String())
+			}
+			if sum := strings.Fields(out.String() + " -")[0]; sum != input.sum() {
+				t.Errorf("the container got other bytes: %s instead of %s", sum, input.sum())
+			}
+		})
 	}
 }
 
@@ -156,14 +160,12 @@ func TestAttach(t *testing.T) {
 			need(fmt.Fprint(typed, "one\n"))(t)
 			ok(t, out.await(ctx, "got one\n"))
 			ok(t, failed.await(ctx, "err one\n"))
-			if transport == stream.SPDY { // the half-close ends the container's input
-				ok(t, typed.Close())
-				ok(t, <-result)
-				if status := need(container.AwaitExit(ctx))(t); status.GetExitCode() != 4 {
-					t.Errorf("exit code %d", status.GetExitCode())
-				}
-				ok(t, out.await(ctx, "over\n"))
+			ok(t, typed.Close()) // the half-close ends the container's input
+			ok(t, <-result)
+			if status := need(container.AwaitExit(ctx))(t); status.GetExitCode() != 4 {
+				t.Errorf("exit code %d", status.GetExitCode())
 			}
+			ok(t, out.await(ctx, "over\n"))
 			ok(t, container.AwaitLog(ctx, "got one")) // attach takes nothing from the log
 		})
 	}
