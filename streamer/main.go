@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -82,8 +83,8 @@ func run(ctx context.Context, env member.Env) (err error) {
 
 	// A predecessor has the pumps and the socket until it has handed over.
 	tokens := session.NewTokens(time.Now)
-	tokenFile := filepath.Join(cfg.State, "tokens")
-	if err := takeOver(ctx, pumps, tokens, tokenFile, env.Log); err != nil || ctx.Err() != nil {
+	tokenFile, draining := filepath.Join(cfg.State, "tokens"), filepath.Join(cfg.State, "draining")
+	if err := takeOver(ctx, pumps, tokens, tokenFile, draining, env.Log); err != nil || ctx.Err() != nil {
 		return errors.Join(err, streams.Close())
 	}
 	socket, err := env.Inherited.Unix("streamer", cfg.StreamerSocket())
@@ -98,7 +99,7 @@ func run(ctx context.Context, env member.Env) (err error) {
 	p := &parts{
 		pumps: pumps, starter: keeper.NewStarter(filepath.Join(cfg.State, "io"), env.Log), execs: execs,
 		http: http, grpc: rpc.NewServer(env.Log), sessions: sessions,
-		draining: filepath.Join(cfg.State, "draining"), log: env.Log,
+		draining: draining, log: env.Log,
 		handOver: handover.New(handover.Parts{
 			Pumps: pumps, Streams: http, Tokens: tokens, Sessions: sessions, Next: next, TokenFile: tokenFile,
 		}, env.Log),
@@ -113,9 +114,12 @@ func run(ctx context.Context, env member.Env) (err error) {
 }
 
 // takeOver waits until there is no predecessor, and takes what it has left.
-func takeOver(ctx context.Context, pumps *pump.Pumps, tokens *session.Tokens, tokenFile string, log *slog.Logger) error {
+func takeOver(ctx context.Context, pumps *pump.Pumps, tokens *session.Tokens, tokenFile, draining string, log *slog.Logger) error {
 	if err := pumps.Take(ctx); err != nil {
 		return err
+	}
+	if err := os.MkdirAll(draining, 0o700); err != nil {
+		return fmt.Errorf("make directory of draining streamers: %w", err)
 	}
 	if err := tokens.TakeOver(tokenFile); err != nil {
 		log.WarnContext(ctx, "streaming URLs that nobody has used are not valid any more", "error", err)

@@ -42,6 +42,7 @@ func TestStatusHasEverything(t *testing.T) {
 			{Name: "netsync", State: supervisor.Stopped, LastExit: "exit code 1"},
 			{Name: "runtime", PID: 5, State: supervisor.Serving, Critical: true, StartedAt: at, Restarts: 2},
 		},
+		Elders:  []supervisor.Elder{{Name: "streamer", PID: 5, Generation: 2, Since: at, Draining: true}},
 		History: []supervisor.Restart{{At: at, Reason: "why", Generation: 3}},
 	}}
 	server := api.NewServer(g, g, api.About{ConfigPath: "/a", CRISocket: "/b", StartedAt: at})
@@ -55,6 +56,7 @@ func TestStatusHasEverything(t *testing.T) {
 			{Name: "netsync", State: "stopped", LastExit: "exit code 1"},
 			{Name: "runtime", Pid: 5, State: "serving", Critical: true, StartedAt: timestamppb.New(at), Restarts: 2},
 		},
+		Elders:  []*launcherv1.Elder{{Name: "streamer", Pid: 5, Generation: 2, Since: timestamppb.New(at), Draining: true}},
 		History: []*launcherv1.Restart{{At: timestamppb.New(at), Reason: "why", Generation: 3}},
 		Version: version.String(), StartedAt: timestamppb.New(at), ConfigPath: "/a", CriSocket: "/b", Pid: int32(os.Getpid()),
 	}

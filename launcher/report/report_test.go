@@ -32,6 +32,10 @@ var statuses = map[string]*launcherv1.StatusResponse{
 			{Name: "streamer", State: "backoff", Restarts: 4, LastExit: "killed by SIGKILL: last line"},
 			{Name: "runtime", Pid: 103, State: "starting", Critical: true, StartedAt: ago(250 * time.Millisecond)},
 		},
+		Elders: []*launcherv1.Elder{
+			{Name: "streamer", Pid: 90, Generation: 1, Since: ago(49 * time.Hour), Draining: true},
+			{Name: "streamer", Pid: 95, Generation: 2, Since: ago(91 * time.Second)},
+		},
 		History: []*launcherv1.Restart{
 			{At: ago(49 * time.Hour), Reason: "netsync: exit code 1: no config", Generation: 2},
 			{At: ago(91 * time.Second), Reason: "reload of /etc/trivet/trivet.toml", Generation: 3},

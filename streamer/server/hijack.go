@@ -23,6 +23,9 @@ const (
 	// goodbye is how long a session that was cut off may take to tell its
 	// client why.
 	goodbye = time.Second
+	// slowGoodbye is the same for a client that was too slow: what is on its way
+	// to it comes first.
+	slowGoodbye = 10 * time.Second
 )
 
 // hijacker lets the library take over the connection, and keeps hold of it.
@@ -83,12 +86,15 @@ func (h *hijacker) closeWrite() error {
 }
 
 // closeSoon closes the connection after a moment for the last words.
-func (h *hijacker) closeSoon() {
+func (h *hijacker) closeSoon() { h.closeWithin(goodbye) }
+
+// closeWithin closes the connection after a time; the first call counts.
+func (h *hijacker) closeWithin(limit time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.conn != nil && h.closing == nil {
 		conn := h.conn
-		h.closing = time.AfterFunc(goodbye, func() { _ = conn.Close() })
+		h.closing = time.AfterFunc(limit, func() { _ = conn.Close() })
 	}
 }
 

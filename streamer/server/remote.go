@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/containerd/errdefs"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 	"k8s.io/streaming/pkg/httpstream/wsstream"
 
@@ -58,6 +59,9 @@ func (s *Server) serveAttach(c *client, r *streamerv1.PrepareAttachRequest) {
 		}
 		if err != nil {
 			c.note(err)
+			if errdefs.IsResourceExhausted(err) {
+				c.response.closeWithin(slowGoodbye) // who does not read does not hold the session up
+			}
 			return failed(fmt.Errorf("error attaching to container: %w", err))
 		}
 		return success

@@ -142,6 +142,12 @@ func TestHandOverThenKilled(t *testing.T) {
 			t.Errorf("%s ended without an error", f.Name)
 		}
 	}
+	b.awaitNoCats(t)
+}
+
+// awaitNoCats waits until what the sessions ran in the container has gone.
+func (b *busy) awaitNoCats(t *testing.T) {
+	t.Helper()
 	cats := "for p in /proc/[0-9]*; do read -r name < $p/comm && [ $name = cat ] && echo $p; done; true"
 	ok(t, harness.WaitFor(limit(t, time.Minute), 30*time.Second, "its commands to be killed", func(ctx context.Context) error {
 		out, err := b.echo.Output(ctx, cats)
@@ -174,12 +180,30 @@ func TestHandOverAndContainerEnds(t *testing.T) {
 	ctx := limit(t, time.Minute)
 	ok(t, b.attached[0].Stop(ctx, 0))
 	ok(t, b.attached[0].Remove(ctx))
-	attach := b.flows[1]
-	if err := attach.Err(ctx); err != nil {
-		t.Errorf("attach ends with %v", err)
-	}
+	// The end is a success, though not asked for by the client.
+	says(t, b.flows[1].Err(ctx), "ended by itself")
 	b.flows = append(b.flows[:1], b.flows[2:]...)
 	b.await(t)
 	b.finish(t)
 	b.awaitElders(t, 0)
+}
+
+// TestHandOverAndLauncherDies kills the launcher while sessions drain: the
+// draining streamer dies with it and nothing of it stays.
+func TestHandOverAndLauncherDies(t *testing.T) {
+	b := startBusy(t)
+	b.kill(t, "netsync")
+	elder := b.awaitElders(t, 1)[0]
+	ok(t, b.group.KillLauncher(limit(t, time.Minute)))
+	ok(t, harness.WaitFor(limit(t, time.Minute), 20*time.Second, "the draining streamer to end", func(context.Context) error {
+		if err := unix.Kill(elder, 0); err == nil {
+			return fmt.Errorf("process %d is there", elder)
+		}
+		return nil
+	}))
+	ok(t, b.group.Start(limit(t, time.Minute)))
+	for _, f := range b.flows {
+		says(t, f.Err(limit(t, time.Minute)), f.Name)
+	}
+	b.awaitNoCats(t)
 }

@@ -56,10 +56,7 @@ func killAll(ctx context.Context, group *harness.Group, opts *options, d *damage
 			return fmt.Errorf("kill %d: %w", n+1, err)
 		}
 		d.kills++
-		d.refused += len(refused)
-		for _, err := range refused {
-			d.note("call refused: %v", err)
-		}
+		d.addRefused(refused)
 		progress("kill %d of %d, back after %d ms", n+1, opts.kills, time.Since(begun).Milliseconds())
 	}
 	return nil

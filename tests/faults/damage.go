@@ -17,6 +17,7 @@ type damage struct {
 	files      int           // of logs
 	stall      time.Duration // the longest pause of a writer
 	stalled    int           // writers that paused for longer than a restart took
+	sessions   int           // that dropped, or did not end when they had to
 	refused    int
 	left       int
 	notes      []string // one for each thing that was lost
@@ -24,6 +25,14 @@ type damage struct {
 
 func (d *damage) note(format string, args ...any) {
 	d.notes = append(d.notes, fmt.Sprintf(format, args...))
+}
+
+// addRefused adds the errors of clients that connected during a kill.
+func (d *damage) addRefused(refused []error) {
+	d.refused += len(refused)
+	for _, err := range refused {
+		d.note("call refused: %v", err)
+	}
 }
 
 // addLog adds the judgement of one container's log. A torn line is lost.
@@ -55,11 +64,11 @@ func (d *damage) judgeNumbered(ctx context.Context, writer *harness.Numbered, lo
 
 // any tells whether anything was lost.
 func (d *damage) any() bool {
-	return d.pods+d.containers+d.log.Lost+d.log.Twice+d.refused+d.left+d.stalled > 0
+	return d.pods+d.containers+d.log.Lost+d.log.Twice+d.sessions+d.refused+d.left+d.stalled > 0
 }
 
 // String is the closing line.
 func (d *damage) String() string {
-	return fmt.Sprintf("faults: %d kills, %d pods lost, %d containers stopped, %d log lines lost, %d twice, %d calls refused, %d left behind",
-		d.kills, d.pods, d.containers, d.log.Lost, d.log.Twice, d.refused, d.left)
+	return fmt.Sprintf("faults: %d kills, %d pods lost, %d containers stopped, %d log lines lost, %d twice, %d sessions dropped, %d calls refused, %d left behind",
+		d.kills, d.pods, d.containers, d.log.Lost, d.log.Twice, d.sessions, d.refused, d.left)
 }

@@ -25,7 +25,7 @@ const usage = `usage: tools/faults NAME [FLAG...]
 Kills a part of Trivet with SIGKILL at random instants, over and over, while
 pods start and stop, containers write their logs and clients connect. Ends with
 the line
-  faults: N kills, N pods lost, N containers stopped, N log lines lost, N twice, N calls refused, N left behind
+  faults: N kills, N pods lost, N containers stopped, N log lines lost, N twice, N sessions dropped, N calls refused, N left behind
 and succeeds if everything but the kills is 0.
 
 names:
@@ -38,6 +38,10 @@ names:
                                out and in pieces, to stdout, stderr and terminals;
                                no writer may pause for longer than a restart takes
 
+  sessions                     runtime and netsync in turn, while 20 exec, 20 port-forward
+                               and 10 attach sessions move checked data; then the
+                               streamer, which must end its sessions
+
 flags:
   --rotation HOW   with logs: none, kubelet (rename and ReopenContainerLog), own
                    (log_max_size) (default none)
@@ -47,7 +51,7 @@ flags:
 `
 
 // names are the kinds of faults.
-var names = []string{"runtime", "streamer", "netsync", "launcher", "group", "log", "logs"}
+var names = []string{"runtime", "streamer", "netsync", "launcher", "group", "log", "logs", "sessions"}
 
 // options are the arguments.
 type options struct {
@@ -131,8 +135,11 @@ func run(ctx context.Context, opts *options) (err error) {
 		return err
 	}
 	attack := attackMembers
-	if opts.name == "logs" {
+	switch opts.name {
+	case "logs":
 		attack = attackLogs
+	case "sessions":
+		attack = attackSessions
 	}
 	damage, err := attack(ctx, stage.Group, opts)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"github.com/trivet-cri/trivet/tests/harness"
 	"github.com/trivet-cri/trivet/tests/harness/stream"
@@ -24,10 +25,11 @@ func Echo(name string) harness.ContainerEdit {
 
 // Flow is one session that is kept busy.
 type Flow struct {
-	Name  string
-	echo  *echo
-	ended chan struct{}
-	err   error // valid after ended
+	Name      string
+	echo      *echo
+	finishing atomic.Bool
+	ended     chan struct{}
+	err       error // valid after ended
 }
 
 // start runs a session that sends from the echo's source and writes to its
@@ -37,7 +39,11 @@ func start(name string, run func(*echo) error) *Flow {
 	go func() { // Finish waits for it
 		defer close(f.ended)
 		defer f.echo.stop()
-		if err := run(f.echo); err != nil {
+		err := run(f.echo)
+		if err == nil && !f.finishing.Load() {
+			err = errors.New("session ended by itself")
+		}
+		if err != nil {
 			f.err = fmt.Errorf("%s after %d bytes: %w", name, f.Moved(), err)
 		}
 	}()
@@ -134,6 +140,7 @@ func (f *Flow) Err(ctx context.Context) error {
 // Finish ends the sending and waits until everything has come back and the
 // session has ended. An error says what is wrong with it.
 func (f *Flow) Finish(ctx context.Context) error {
+	f.finishing.Store(true)
 	f.echo.stop()
 	if err := f.Err(ctx); err != nil {
 		return err
