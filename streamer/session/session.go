@@ -125,9 +125,9 @@ func (s *Set) List() []Info {
 }
 
 // Drain refuses new sessions, gives the open ones until ctx ends to finish,
-// then cancels them and waits for their end, though not for ever: a session
-// whose client has not opened its streams yet cannot be hurried. It returns
-// how many are left. Call it once.
+// then cancels them and waits for their end, though not for ever: a command
+// whose shim hangs cannot be hurried. It returns how many are left. Call it
+// once.
 func (s *Set) Drain(ctx context.Context) int {
 	s.mu.Lock()
 	s.draining = true
