@@ -43,11 +43,16 @@ func killIn(container string, pid int) bool {
 	defer func() { _ = unix.Close(fd) }()
 	// Read after the pidfd was opened: it is of the same process, or the
 	// signal reaches nobody.
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
-	if err != nil || !strings.Contains(string(text), container) {
+	if !belongs(container, pid) {
 		return false
 	}
 	return unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0) == nil
+}
+
+// belongs tells whether a process is in a container's cgroup.
+func belongs(container string, pid int) bool {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/cgroup", pid))
+	return err == nil && strings.Contains(string(text), container)
 }
 
 // kinship is what /proc says about a process's relatives.

@@ -40,6 +40,9 @@ func (x *Execs) Stream(ctx context.Context, r *streamerv1.PrepareExecRequest, s 
 	}
 	defer c.release(ctx)
 	c.pipes.enlarge()
+	if !s.TTY {
+		widen(c.process.Container, int(c.pid))
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	var controls sync.WaitGroup
 	defer controls.Wait()
