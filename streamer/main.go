@@ -52,17 +52,11 @@ func run(ctx context.Context, env member.Env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, containerd.Close()) }()
-	pumps, err := pump.New(filepath.Join(cfg.State, "io"), pump.Config{
-		PipeSize: cfg.Streamer.PipeSize, RateLimit: cfg.Streamer.LogRateLimit,
-		MaxSize: int64(cfg.Streamer.LogMaxSize), MaxFiles: cfg.Streamer.LogMaxFiles,
-	}, env.Log)
+	pumps, err := pump.New(filepath.Join(cfg.State, "io"), logging(cfg.Streamer), env.Log)
 	if err != nil {
 		return err
 	}
-	execs, err := exec.New(filepath.Join(cfg.State, "exec"), containerd, exec.Config{
-		OutputLimit: cfg.Streamer.ExecSyncOutputLimit, Drain: cfg.Streamer.ExecSyncDrain.Std(),
-		PerContainer: cfg.Streamer.ExecsPerContainer,
-	}, env.Log)
+	execs, err := exec.New(filepath.Join(cfg.State, "exec"), containerd, executing(cfg.Streamer), env.Log)
 	if err != nil {
 		return err
 	}
@@ -204,6 +198,20 @@ func early(ctx context.Context, what string, err error) error {
 		return fmt.Errorf("%s ended by themselves", what)
 	}
 	return err
+}
+
+// logging is the pumps' configuration.
+func logging(cfg config.Streamer) pump.Config {
+	return pump.Config{
+		PipeSize: cfg.PipeSize, RateLimit: cfg.LogRateLimit, MaxSize: int64(cfg.LogMaxSize), MaxFiles: cfg.LogMaxFiles,
+	}
+}
+
+// executing is the commands' configuration.
+func executing(cfg config.Streamer) exec.Config {
+	return exec.Config{
+		OutputLimit: cfg.ExecSyncOutputLimit, Drain: cfg.ExecSyncDrain.Std(), PerContainer: cfg.ExecsPerContainer,
+	}
 }
 
 // streaming is the server's configuration.

@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -32,11 +33,7 @@ func silent(t *testing.T, address string, n int, said string) []net.Conn {
 func closed(conn net.Conn, wait time.Duration) bool {
 	_ = conn.SetReadDeadline(time.Now().Add(wait))
 	_, err := io.Copy(io.Discard, conn)
-	var timeout net.Error
-	if e, ok := err.(net.Error); ok {
-		timeout = e
-	}
-	return timeout == nil || !timeout.Timeout()
+	return !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
 // TestThousandsOfSilentConnections: those that have waited longest go, also

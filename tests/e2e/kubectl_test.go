@@ -186,10 +186,7 @@ func TestKubectlForward(t *testing.T) {
 			for i, port := range need(forwarder.GetPorts())(t) {
 				want := []string{"first\n", "second\n"}[i]
 				for range 10 {
-					response := need((&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Get(fmt.Sprintf("http://127.0.0.1:%d/", port.Local)))(t)
-					text := need(io.ReadAll(response.Body))(t)
-					_ = response.Body.Close()
-					if string(text) != want {
+					if text := need(page(fmt.Sprintf("http://127.0.0.1:%d/", port.Local)))(t); text != want {
 						t.Errorf("port %d says %q", port.Remote, text)
 					}
 				}
@@ -198,4 +195,16 @@ func TestKubectlForward(t *testing.T) {
 			ok(t, <-done)
 		})
 	}
+}
+
+// page reads what is at a URL, on a connection of its own.
+func page(target string) (string, error) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	response, err := client.Get(target)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	return string(text), err
 }
