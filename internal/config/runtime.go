@@ -93,6 +93,7 @@ type Runtime struct {
 	DisableHostPortMapping   bool               `toml:"disable_hostport_mapping" comment:"Do not ask CNI plugins for the pods' port mappings."`
 	AbsentMountSources       []string           `toml:"absent_mount_sources_to_reject" comment:"Host paths that no directory is made of if they are missing: a container that mounts one is refused, for example /etc/hostname."`
 	BindMountPrefix          string             `toml:"bind_mount_prefix" comment:"Where the host's root is if Trivet and containerd run in a container: sources of mounts are taken from below it. Empty: the root."`
+	KubeletRoot              string             `toml:"kubelet_root" comment:"Root directory of the kubelet, for the volumes that link-logs.crio.io names."`
 	DefaultMountsFile        string             `toml:"default_mounts_file" comment:"File with lines SOURCE[:TARGET]: each container gets a copy of what is at SOURCE, if it is there. Read at the start. Empty: none."`
 	HooksDir                 []string           `toml:"hooks_dir" comment:"Directories of OCI hooks: JSON files of version 1.0.0, as Podman and CRI-O have them in /usr/share/containers/oci/hooks.d; of the same name the last counts. Changes are noticed. Empty: no hooks."`
 	CtrStopTimeout           Duration           `toml:"ctr_stop_timeout" comment:"Least grace of a StopContainer that has any, between the stop signal and SIGKILL."`
@@ -141,6 +142,7 @@ func defaultRuntime() Runtime {
 		EnableUnprivilegedPorts: true,
 		EnableUnprivilegedICMP:  true,
 		TolerateMissingHugetlb:  true,
+		KubeletRoot:             "/var/lib/kubelet",
 		IRQBalanceConfigFile:    "/etc/sysconfig/irqbalance",
 		IRQBalanceRestoreFile:   "/etc/sysconfig/orig_irq_banned_cpus",
 		CDISpecDirs:             []string{"/etc/cdi", "/var/run/cdi"},

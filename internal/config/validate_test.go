@@ -61,6 +61,7 @@ func TestEveryRuleNamesFileLineAndKey(t *testing.T) {
 		{"runtime", `default_mounts_file = "mounts.conf"`, `runtime.default_mounts_file: "mounts.conf" is not an absolute path`},
 		{"runtime", `hooks_dir = ["/a", "b"]`, `runtime.hooks_dir: "b" is not an absolute path`},
 		{"runtime", `bind_mount_prefix = "host"`, `runtime.bind_mount_prefix: "host" is not an absolute path`},
+		{"runtime", `kubelet_root = "host"`, `runtime.kubelet_root: "host" is not an absolute path`},
 		{"runtime", `ctr_stop_timeout = "-1s"`, `runtime.ctr_stop_timeout: -1s is negative`},
 		{"runtime", `grpc_max_send_message_size = 0`, `runtime.grpc_max_send_message_size: 0 is less than 1`},
 		{"runtime", `grpc_max_recv_message_size = -1`, `runtime.grpc_max_recv_message_size: -1 is less than 1`},

@@ -44,6 +44,7 @@ func (r *Runtime) validate(check *checker) {
 		check.absolute("runtime.absent_mount_sources_to_reject", path)
 	}
 	check.absoluteIfSet("runtime.bind_mount_prefix", r.BindMountPrefix)
+	check.absolute("runtime.kubelet_root", r.KubeletRoot)
 	r.validateSysctls(check)
 	check.absoluteIfSet("runtime.default_mounts_file", r.DefaultMountsFile)
 	for _, dir := range r.HooksDir {

@@ -144,6 +144,9 @@ func (s *Service) create(ctx context.Context, p *pod.Pod, cfg *runtimeapi.Contai
 	if err := s.makeVolumes(ctx, &made, c, volumes); err != nil {
 		return nil, err
 	}
+	if err := linkLog(&made, p, c); err != nil {
+		return nil, err
+	}
 	if err := s.enter(ctx, &made, p, c, img, ociSpec); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,13 @@
 package container
 
 import (
+	"errors"
+
+	gselinux "github.com/opencontainers/selinux/go-selinux"
+	"github.com/opencontainers/selinux/go-selinux/label"
+	"golang.org/x/sys/unix"
+
+	"github.com/trivet-cri/trivet/runtime/annotation"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/selinux"
 	"github.com/trivet-cri/trivet/runtime/spec"
@@ -18,6 +25,28 @@ func (s *Service) label(p *pod.Pod, c *Container) (spec.SELinux, error) {
 		c.ownLabel = labels.MountLabel
 	}
 	return labels, err
+}
+
+// skipsLabelled tells whether volumes of a pod keep the labels of their files
+// if they have the right one themselves: those of large volumes take long.
+func (s *Service) skipsLabelled(p *pod.Pod) (bool, error) {
+	allowed := annotation.Allowed(s.Config.AllowedAnnotations(&p.Handler, p.Config.GetAnnotations()))
+	return allowed.Flag(p.Config.GetAnnotations(), annotation.TrySkipVolumeLabel)
+}
+
+// relabelVolume labels a volume with all that is in it. It refuses the system's
+// own directories.
+func relabelVolume(source, mountLabel string, skipLabelled bool) error {
+	if skipLabelled {
+		has, err := gselinux.FileLabel(source)
+		if want, wrong := gselinux.CanonicalizeContext(mountLabel); err == nil && wrong == nil && has == want {
+			return nil
+		}
+	}
+	if err := label.Relabel(source, mountLabel, false); err != nil && !errors.Is(err, unix.ENOTSUP) {
+		return err
+	}
+	return nil
 }
 
 // relabel holds the level again that a container of an earlier process has.

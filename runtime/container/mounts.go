@@ -2,12 +2,9 @@ package container
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/opencontainers/selinux/go-selinux/label"
-	"golang.org/x/sys/unix"
 	"google.golang.org/protobuf/proto"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
@@ -29,6 +26,10 @@ func (s *Service) prepareMounts(ctx context.Context, p *pod.Pod, c *Container, m
 	if err := spec.CheckMounts(c.Config.GetMounts(), p.Config); err != nil {
 		return nil, err
 	}
+	skip, err := s.skipsLabelled(p)
+	if err != nil {
+		return nil, err
+	}
 	prepared := proto.Clone(c.Config).(*runtimeapi.ContainerConfig)
 	for i, m := range prepared.GetMounts() {
 		if m.GetImage() != nil {
@@ -40,9 +41,9 @@ func (s *Service) prepareMounts(ctx context.Context, p *pod.Pod, c *Container, m
 			return nil, fmt.Errorf("%s.host_path %.200q: %w", field, m.GetHostPath(), err)
 		}
 		m.HostPath = source
-		if m.GetSelinuxRelabel() && mountLabel != "" {
-			// It refuses the system's own directories.
-			if err := label.Relabel(source, mountLabel, false); err != nil && !errors.Is(err, unix.ENOTSUP) {
+		// The pod's logs have their label, and are mounted read-only.
+		if m.GetSelinuxRelabel() && mountLabel != "" && !p.Files.ShowLogs(source) {
+			if err := relabelVolume(source, mountLabel, skip); err != nil {
 				return nil, fmt.Errorf("%s.selinux_relabel: label %.200q: %w", field, source, err)
 			}
 		}

@@ -34,6 +34,9 @@ func (s *Service) remove(ctx context.Context, c *Container) error {
 		return err
 	}
 	defer c.give()
+	if err := c.unlinkLog(); err != nil {
+		return err
+	}
 	started := c.State().Phase != runtimeapi.ContainerState_CONTAINER_CREATED
 	if err := s.release(ctx, c.ID, c.snapshotter, (started || c.unsure) && !c.clean); err != nil {
 		return err

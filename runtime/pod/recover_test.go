@@ -17,6 +17,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/engine"
 	"github.com/trivet-cri/trivet/runtime/pod"
 	"github.com/trivet-cri/trivet/runtime/pod/podtest"
+	"github.com/trivet-cri/trivet/runtime/podfiles"
 )
 
 // recovered is a new process in the same world.
@@ -304,7 +305,7 @@ func TestSweep(t *testing.T) {
 		p := run(t, s, podtest.Sandbox("web"))
 		const stray = "0badcafe"
 		w.Pins.Put(stray, podtest.Pin{})
-		w.Files.Put(stray, true)
+		w.Files.Put(stray, podfiles.Request{})
 		w.Network.Put(stray, podtest.Attached{})
 		// One that starts meanwhile has everything but a record.
 		entered, release := w.Hold("Records.Create")

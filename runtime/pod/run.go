@@ -90,6 +90,10 @@ func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 	if err := s.Hooks.Admit(ctx); err != nil {
 		return nil, err
 	}
+	files, err := s.filesRequest(cfg, handler)
+	if err != nil {
+		return nil, err
+	}
 	p, err := s.blank(cfg, handlerName, handler)
 	if err != nil {
 		return nil, err
@@ -119,7 +123,7 @@ func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 	}
 	group, groupCtx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.connect(groupCtx, p) })
-	group.Go(func() error { return s.writeFiles(groupCtx, p) })
+	group.Go(func() error { return s.writeFiles(groupCtx, p, files) })
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
@@ -207,11 +211,12 @@ func (s *Service) connect(ctx context.Context, p *Pod) error {
 
 // specFiles are the files as the spec has them.
 func specFiles(f podfiles.Files) spec.Files {
-	return spec.Files{Hosts: f.Hosts, Hostname: f.Hostname, ResolvConf: f.ResolvConf, Shm: f.Shm}
+	return spec.Files{Hosts: f.Hosts, Hostname: f.Hostname, ResolvConf: f.ResolvConf, Shm: f.Shm, Logs: f.Logs}
 }
 
-func (s *Service) writeFiles(ctx context.Context, p *Pod) error {
-	files, err := s.Files.Create(ctx, p.ID, p.Config, p.SELinux.MountLabel)
+func (s *Service) writeFiles(ctx context.Context, p *Pod, request podfiles.Request) error {
+	request.MountLabel = p.SELinux.MountLabel
+	files, err := s.Files.Create(ctx, p.ID, p.Config, request)
 	if err != nil {
 		return err
 	}

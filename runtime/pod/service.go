@@ -41,7 +41,7 @@ type Pins interface {
 
 // Files keeps pods' files; *podfiles.Store does.
 type Files interface {
-	Create(ctx context.Context, id string, pod *runtimeapi.PodSandboxConfig, mountLabel string) (podfiles.Files, error)
+	Create(ctx context.Context, id string, pod *runtimeapi.PodSandboxConfig, r podfiles.Request) (podfiles.Files, error)
 	Paths(id string) podfiles.Files
 	Exists(id string) (bool, error)
 	Remove(ctx context.Context, id string) error

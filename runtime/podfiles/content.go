@@ -16,6 +16,7 @@ const (
 	hosts      = "hosts"
 	resolvConf = "resolv.conf"
 	shm        = "shm"
+	logs       = "logs"
 )
 
 // maxCopy bounds what is copied from the host, against a mistaken path.

@@ -123,7 +123,7 @@ func TestCreateTexts(t *testing.T) {
 			t.Parallel()
 			store, dir := newStore(t, machine(t))
 			id := ident.New()
-			files, err := store.Create(t.Context(), id, c.pod, "")
+			files, err := store.Create(t.Context(), id, c.pod, podfiles.Request{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -166,7 +166,7 @@ func TestShm(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			store, _ := newStore(t, machine(t))
-			files, err := store.Create(t.Context(), ident.New(), c.pod, "")
+			files, err := store.Create(t.Context(), ident.New(), c.pod, podfiles.Request{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -198,7 +198,7 @@ func TestHostIPC(t *testing.T) {
 	m := machine(t)
 	store, dir := newStore(t, m)
 	id, pod := ident.New(), withOptions(&runtimeapi.NamespaceOption{Ipc: runtimeapi.NamespaceMode_NODE})
-	files, err := store.Create(t.Context(), id, pod, "")
+	files, err := store.Create(t.Context(), id, pod, podfiles.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -239,7 +239,7 @@ func TestCreateLeavesNothing(t *testing.T) {
 	fails := func(t *testing.T, m podfiles.Machine, pod *runtimeapi.PodSandboxConfig, label string, kind error, says string) {
 		t.Helper()
 		store, dir := newStore(t, m)
-		_, err := store.Create(t.Context(), ident.New(), pod, label)
+		_, err := store.Create(t.Context(), ident.New(), pod, podfiles.Request{MountLabel: label})
 		if err == nil || kind != nil && !errors.Is(err, kind) || !strings.Contains(err.Error(), says) {
 			t.Errorf("error %v, want %v and %q", err, kind, says)
 		}
@@ -301,7 +301,7 @@ func TestCreateLeavesNothing(t *testing.T) {
 	t.Run("bad id", func(t *testing.T) {
 		t.Parallel()
 		store, dir := newStore(t, machine(t))
-		_, err := store.Create(t.Context(), "../x", &runtimeapi.PodSandboxConfig{}, "")
+		_, err := store.Create(t.Context(), "../x", &runtimeapi.PodSandboxConfig{}, podfiles.Request{})
 		_, existsErr := store.Exists("../x")
 		for _, err := range []error{err, existsErr, store.Remove(t.Context(), "../x")} {
 			if !errdefs.IsInvalidArgument(err) {
@@ -319,7 +319,7 @@ func TestCreateStopsAtEachStep(t *testing.T) {
 	for {
 		left := steps
 		id := ident.New()
-		_, err := store.Create(countdown{t.Context(), &left}, id, &runtimeapi.PodSandboxConfig{}, "")
+		_, err := store.Create(countdown{t.Context(), &left}, id, &runtimeapi.PodSandboxConfig{}, podfiles.Request{})
 		if err == nil {
 			if err := store.Remove(t.Context(), id); err != nil {
 				t.Fatal(err)
@@ -338,11 +338,11 @@ func TestCreateTwice(t *testing.T) {
 	t.Parallel()
 	store, _ := newStore(t, machine(t))
 	id := ident.New()
-	files, err := store.Create(t.Context(), id, &runtimeapi.PodSandboxConfig{Hostname: "first"}, "")
+	files, err := store.Create(t.Context(), id, &runtimeapi.PodSandboxConfig{Hostname: "first"}, podfiles.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.Create(t.Context(), id, &runtimeapi.PodSandboxConfig{Hostname: "second"}, ""); !errdefs.IsAlreadyExists(err) {
+	if _, err := store.Create(t.Context(), id, &runtimeapi.PodSandboxConfig{Hostname: "second"}, podfiles.Request{}); !errdefs.IsAlreadyExists(err) {
 		t.Errorf("error %v", err)
 	}
 	wantText(t, files.Hostname, "first\n")
@@ -356,7 +356,7 @@ func TestRemoveConverges(t *testing.T) {
 	store, dir := newStore(t, machine(t))
 	create := func() (string, podfiles.Files) {
 		id := ident.New()
-		files, err := store.Create(t.Context(), id, &runtimeapi.PodSandboxConfig{}, "")
+		files, err := store.Create(t.Context(), id, &runtimeapi.PodSandboxConfig{}, podfiles.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -421,7 +421,7 @@ func TestConcurrentPods(t *testing.T) {
 	for range 64 {
 		all.Go(func() error {
 			id := ident.New()
-			if _, err := store.Create(t.Context(), id, &runtimeapi.PodSandboxConfig{}, ""); err != nil {
+			if _, err := store.Create(t.Context(), id, &runtimeapi.PodSandboxConfig{}, podfiles.Request{}); err != nil {
 				return err
 			}
 			return store.Remove(t.Context(), id)
@@ -440,7 +440,7 @@ func TestMissingHostFiles(t *testing.T) {
 	m.Hosts += "-none"
 	m.ResolvConf += "-none"
 	store, _ := newStore(t, m)
-	files, err := store.Create(t.Context(), ident.New(), &runtimeapi.PodSandboxConfig{}, "")
+	files, err := store.Create(t.Context(), ident.New(), &runtimeapi.PodSandboxConfig{}, podfiles.Request{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -469,7 +469,7 @@ func TestNew(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := ident.New()
-		files, err := store.Create(t.Context(), id, &runtimeapi.PodSandboxConfig{}, "")
+		files, err := store.Create(t.Context(), id, &runtimeapi.PodSandboxConfig{}, podfiles.Request{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -491,7 +491,7 @@ func BenchmarkCreate(b *testing.B) {
 	}
 	for b.Loop() {
 		id := ident.New()
-		if _, err := store.Create(b.Context(), id, &runtimeapi.PodSandboxConfig{}, ""); err != nil {
+		if _, err := store.Create(b.Context(), id, &runtimeapi.PodSandboxConfig{}, podfiles.Request{}); err != nil {
 			b.Fatal(err)
 		}
 		b.StopTimer()

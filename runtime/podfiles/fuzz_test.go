@@ -9,6 +9,7 @@ import (
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/ident"
+	"github.com/trivet-cri/trivet/runtime/podfiles"
 )
 
 // No value of a client makes a line, or a word, of its own.
@@ -20,7 +21,7 @@ func FuzzResolvConf(f *testing.F) {
 		pod := &runtimeapi.PodSandboxConfig{DnsConfig: &runtimeapi.DNSConfig{
 			Servers: []string{server}, Searches: []string{search}, Options: []string{option},
 		}}
-		files, err := store.Create(t.Context(), ident.New(), pod, "")
+		files, err := store.Create(t.Context(), ident.New(), pod, podfiles.Request{})
 		if err != nil {
 			if !errdefs.IsInvalidArgument(err) {
 				t.Fatal(err)

@@ -2,6 +2,7 @@
 //
 //	DIR/<pod id>/{hostname,hosts,resolv.conf}
 //	DIR/<pod id>/shm      a tmpfs, the pod's /dev/shm; or a link to the host's
+//	DIR/<pod id>/logs     a link to the volume that shows the pod's logs, if it asks for one
 //
 // Containers have them as bind mounts, so the files keep their inodes for as
 // long as the pod lives. Either all exist or Create has left nothing. A reboot
@@ -34,6 +35,17 @@ type Files struct {
 	Hostname, Hosts, ResolvConf string
 	// Shm is the host's own /dev/shm for a pod with the host's IPC namespace.
 	Shm string
+	// Logs is the volume on which the pod's logs are mounted, empty for none.
+	Logs string
+}
+
+// Request is what a pod's files depend on besides its configuration.
+type Request struct {
+	MountLabel string // SELinux label of the files and the tmpfs, empty without SELinux
+	ShmSize    int64  // bytes of /dev/shm, 0 for 64 MiB
+	// LogVolume is a directory, without links, on which the pod's logs are to be
+	// mounted; empty for none.
+	LogVolume string
 }
 
 // Store keeps pods' files below one directory. Its methods are safe for
@@ -74,16 +86,15 @@ func NewOn(dir string, machine Machine) (*Store, error) {
 	return &Store{dir: filepath.Clean(dir), machine: machine}, nil
 }
 
-// Create makes all files of the pod, or none. mountLabel is the SELinux label
-// of the pod's files and its tmpfs, empty without SELinux. A pod whose files
+// Create makes all files of the pod, or none. A pod whose files
 // exist is ErrAlreadyExists, configuration that cannot be is
 // ErrInvalidArgument with field and value.
-func (s *Store) Create(ctx context.Context, id string, pod *runtimeapi.PodSandboxConfig, mountLabel string) (Files, error) {
+func (s *Store) Create(ctx context.Context, id string, pod *runtimeapi.PodSandboxConfig, r Request) (Files, error) {
 	if err := ident.Check("pod id", id); err != nil {
 		return Files{}, fmt.Errorf("make files: %w", err)
 	}
 	err := telemetry.Span(ctx, "podfiles.create", func(ctx context.Context) error {
-		return s.create(ctx, id, pod, mountLabel)
+		return s.create(ctx, id, pod, r)
 	})
 	if err != nil {
 		return Files{}, fmt.Errorf("make files of pod %q: %w", id, err)
@@ -91,7 +102,7 @@ func (s *Store) Create(ctx context.Context, id string, pod *runtimeapi.PodSandbo
 	return s.Paths(id), nil
 }
 
-func (s *Store) create(ctx context.Context, id string, pod *runtimeapi.PodSandboxConfig, mountLabel string) (err error) {
+func (s *Store) create(ctx context.Context, id string, pod *runtimeapi.PodSandboxConfig, r Request) (err error) {
 	contents, err := s.contents(pod)
 	if err != nil {
 		return err
@@ -113,7 +124,7 @@ func (s *Store) create(ctx context.Context, id string, pod *runtimeapi.PodSandbo
 		}
 		path := filepath.Join(dir, c.name)
 		// What exists is another pod's business, so it is not undone.
-		if err := writeNew(path, c.text, mountLabel, &made); err != nil {
+		if err := writeNew(path, c.text, r.MountLabel, &made); err != nil {
 			if errors.Is(err, fs.ErrExist) {
 				err = fmt.Errorf("%w: %w", err, errdefs.ErrAlreadyExists)
 			}
@@ -123,7 +134,10 @@ func (s *Store) create(ctx context.Context, id string, pod *runtimeapi.PodSandbo
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	return s.createShm(id, pod, mountLabel, &made)
+	if err := s.createShm(id, pod, r, &made); err != nil {
+		return err
+	}
+	return showLogs(s.at(id).Logs, pod.GetLogDirectory(), r, &made)
 }
 
 // Paths are where the pod's files are, if it has any.
@@ -132,13 +146,14 @@ func (s *Store) Paths(id string) Files {
 	if target, err := os.Readlink(files.Shm); err == nil {
 		files.Shm = target
 	}
+	files.Logs, _ = os.Readlink(files.Logs)
 	return files
 }
 
 // at are the files in the pod's own directory.
 func (s *Store) at(id string) Files {
 	at := func(name string) string { return filepath.Join(s.dir, id, name) }
-	return Files{Hostname: at(hostname), Hosts: at(hosts), ResolvConf: at(resolvConf), Shm: at(shm)}
+	return Files{Hostname: at(hostname), Hosts: at(hosts), ResolvConf: at(resolvConf), Shm: at(shm), Logs: at(logs)}
 }
 
 // Exists tells whether the pod's files can be used, which they cannot after a
@@ -170,7 +185,7 @@ func (s *Store) Remove(ctx context.Context, id string) error {
 	}
 	err := telemetry.Span(ctx, "podfiles.remove", func(context.Context) error {
 		files := s.at(id)
-		failed := []error{mountpoint.Remove(files.Shm)}
+		failed := []error{hideLogs(files.Logs), mountpoint.Remove(files.Shm)}
 		for _, path := range []string{files.Hostname, files.Hosts, files.ResolvConf} {
 			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				failed = append(failed, err)

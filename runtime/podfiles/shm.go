@@ -1,6 +1,7 @@
 package podfiles
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,7 @@ import (
 	"github.com/trivet-cri/trivet/runtime/mountpoint"
 )
 
-// shmSize is the size of a pod's /dev/shm in bytes.
+// shmSize is the size of a pod's /dev/shm in bytes, unless it asks for another.
 const shmSize = 64 << 20
 
 func hostIPC(pod *runtimeapi.PodSandboxConfig) bool {
@@ -27,7 +28,7 @@ func options(pod *runtimeapi.PodSandboxConfig) *runtimeapi.NamespaceOption {
 }
 
 // createShm mounts the pod's tmpfs, or sees that the host has one.
-func (s *Store) createShm(id string, pod *runtimeapi.PodSandboxConfig, mountLabel string, made *undo.Stack) error {
+func (s *Store) createShm(id string, pod *runtimeapi.PodSandboxConfig, r Request, made *undo.Stack) error {
 	path := s.at(id).Shm
 	if hostIPC(pod) {
 		if _, err := os.Stat(s.machine.Shm); err != nil {
@@ -45,13 +46,13 @@ func (s *Store) createShm(id string, pod *runtimeapi.PodSandboxConfig, mountLabe
 		return err
 	}
 	made.Add("shm", func(context.Context) error { return mountpoint.Remove(path) })
-	data := fmt.Sprintf("mode=1777,size=%d", shmSize)
+	data := fmt.Sprintf("mode=1777,size=%d", cmp.Or(r.ShmSize, shmSize))
 	if uid, gid, mapped := podRoot(pod); mapped {
 		// Its root would otherwise be nobody there, and could not even
 		// remove others' files as /dev/shm's owner can.
 		data += fmt.Sprintf(",uid=%d,gid=%d", uid, gid)
 	}
-	data = label.FormatMountLabel(data, mountLabel)
+	data = label.FormatMountLabel(data, r.MountLabel)
 	if err := unix.Mount("shm", path, "tmpfs", unix.MS_NOEXEC|unix.MS_NOSUID|unix.MS_NODEV, data); err != nil {
 		return fmt.Errorf("mount tmpfs on %s with %s: %w", path, data, err)
 	}

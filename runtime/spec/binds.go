@@ -99,7 +99,7 @@ func access(in *Input, field string, m *runtimeapi.Mount) (string, error) {
 		return "", err
 	}
 	if !m.GetRecursiveReadOnly() {
-		if readonly(m) {
+		if readonly(m) || in.Files.ShowLogs(m.GetHostPath()) {
 			return "ro", nil
 		}
 		return "rw", nil

@@ -16,6 +16,19 @@ import (
 // for a pod with the host's IPC namespace.
 type Files struct {
 	Hosts, Hostname, ResolvConf, Shm string
+	// Logs is the volume that shows the pod's logs. No container may write to
+	// it: whoever writes logs would follow links that it makes.
+	Logs string
+}
+
+// ShowLogs tells whether a host path is in the volume with the pod's logs, also
+// as kubelets have parts of volumes.
+func (f Files) ShowLogs(source string) bool {
+	if f.Logs == "" {
+		return false
+	}
+	parts := path.Join(f.Logs, "../../../volume-subpaths", path.Base(f.Logs))
+	return strings.HasPrefix(source+"/", f.Logs+"/") || strings.HasPrefix(source+"/", parts+"/")
 }
 
 // Volume is an anonymous volume that the image declares.

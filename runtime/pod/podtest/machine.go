@@ -84,16 +84,17 @@ func (p *Pins) Remove(ctx context.Context, id string) error {
 // List is part of pod.Pins.
 func (p *Pins) List() ([]string, error) { return p.IDs(), nil }
 
-// Files is a fake pod.Files. Calls: Files.Create, Files.Remove.
+// Files is a fake pod.Files, with what each pod's were requested like. Calls:
+// Files.Create, Files.Remove.
 type Files struct {
 	faults *Faults
-	*things[bool]
+	*things[podfiles.Request]
 }
 
 // Create is part of pod.Files.
-func (f *Files) Create(ctx context.Context, id string, _ *runtimeapi.PodSandboxConfig, _ string) (podfiles.Files, error) {
+func (f *Files) Create(ctx context.Context, id string, _ *runtimeapi.PodSandboxConfig, r podfiles.Request) (podfiles.Files, error) {
 	err := f.faults.Do(ctx, "Files.Create", func() error {
-		f.Put(id, true)
+		f.Put(id, r)
 		return nil
 	})
 	if err != nil {
@@ -105,7 +106,8 @@ func (f *Files) Create(ctx context.Context, id string, _ *runtimeapi.PodSandboxC
 // Paths is part of pod.Files.
 func (f *Files) Paths(id string) podfiles.Files {
 	dir := "/run/files/" + id + "/"
-	return podfiles.Files{Hostname: dir + "hostname", Hosts: dir + "hosts", ResolvConf: dir + "resolv.conf", Shm: dir + "shm"}
+	r, _ := f.Get(id)
+	return podfiles.Files{Hostname: dir + "hostname", Hosts: dir + "hosts", ResolvConf: dir + "resolv.conf", Shm: dir + "shm", Logs: r.LogVolume}
 }
 
 // Exists is part of pod.Files.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/runtime/pod"
+	"github.com/trivet-cri/trivet/runtime/podfiles"
 	"github.com/trivet-cri/trivet/runtime/selinux"
 )
 
@@ -37,7 +38,7 @@ func New() *World {
 	w := &World{Handlers: make(Handlers)}
 	w.Records = &Records{faults: &w.Faults, things: newThings[Record]()}
 	w.Pins = &Pins{faults: &w.Faults, things: newThings[Pin]()}
-	w.Files = &Files{faults: &w.Faults, things: newThings[bool]()}
+	w.Files = &Files{faults: &w.Faults, things: newThings[podfiles.Request]()}
 	w.Network = &Network{faults: &w.Faults, things: newThings[Attached]()}
 	w.Pauses = &Holders{name: "Pauses", faults: &w.Faults, things: newThings[int](), ends: make(map[string]chan struct{})}
 	w.Sandboxes = &Holders{name: "Sandboxes", faults: &w.Faults, things: newThings[int](), ends: make(map[string]chan struct{})}
@@ -61,7 +62,7 @@ func (w *World) Deps() pod.Deps {
 	}
 }
 
-// Config is a configuration with four handlers.
+// Config is a configuration with some handlers.
 func Config() config.Runtime {
 	cfg := config.Default().Runtime
 	cfg.Handlers["other"] = config.Handler{Type: "io.containerd.runc.v2", Snapshotter: "native", CNIConfDir: "/etc/cni/other"}
@@ -71,6 +72,9 @@ func Config() config.Runtime {
 		PlatformRuntimePaths: map[string]string{"wasi/wasm": "/usr/bin/crun-wasm"},
 	}
 	cfg.Handlers["vm"] = config.Handler{Type: "io.containerd.kata.v2", Sandboxer: "shim"}
+	cfg.Handlers["annotated"] = config.Handler{
+		Type: "io.containerd.runc.v2", AllowedAnnotations: []string{"shm-size.crio.io", "link-logs.crio.io"},
+	}
 	cfg.Handlers["listening"] = config.Handler{Type: "io.containerd.runc.v2", AllowedAnnotations: []string{"seccomp-notifier-action.crio.io"}}
 	return cfg
 }
