@@ -48,7 +48,7 @@ func execRows(concurrency int) []row {
 
 // commands measures ExecSync in one container of each side.
 func (s *sides) commands(ctx context.Context, concurrency int, opts *options) ([]figure, error) {
-	containers, remove, err := s.containers(ctx, 1, opts)
+	containers, remove, err := s.containers(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +93,7 @@ func probe(ctx context.Context, container *harness.Container, into *samples) err
 
 // containers runs n pods with a container each on both sides. remove takes
 // them away; what it cannot remove the sides' end does.
-func (s *sides) containers(ctx context.Context, n int, opts *options) (map[*side][]*harness.Container, func(), error) {
+func (s *sides) containers(ctx context.Context, n int) (map[*side][]*harness.Container, func(), error) {
 	found := make(map[*side][]*harness.Container)
 	remove := func() {
 		ctx := context.WithoutCancel(ctx)

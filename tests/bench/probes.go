@@ -24,7 +24,7 @@ var probeRows = []row{
 // probes measures many containers with an exec probe each, as a kubelet runs
 // them: every second, one at a time in a container.
 func (s *sides) probes(ctx context.Context, opts *options) ([]figure, error) {
-	containers, remove, err := s.containers(ctx, opts.containers, opts)
+	containers, remove, err := s.containers(ctx, opts.containers)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ const streamGoal = 1.3
 // stream runs the suite: exec and port-forward sessions that move much, and
 // connections that move little.
 func (s *sides) stream(ctx context.Context, opts *options) ([]figure, error) {
-	containers, remove, err := s.containers(ctx, 1, opts)
+	containers, remove, err := s.containers(ctx, 1)
 	if err != nil {
 		return nil, err
 	}
