@@ -83,6 +83,10 @@ func startSessions(ctx context.Context, echo *harness.Container, want counts) (*
 			if err != nil {
 				return fmt.Errorf("open %s %d: %w", kind, i, err)
 			}
+			// nc, which answers in the pod, lets two connections wait and no more.
+			if err := f.AwaitMoved(ctx, 1); err != nil {
+				return err
+			}
 			load.flows = append(load.flows, f)
 		}
 		return nil
