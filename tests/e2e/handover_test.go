@@ -207,3 +207,37 @@ func TestHandOverAndLauncherDies(t *testing.T) {
 	}
 	b.awaitNoCats(t)
 }
+
+// TestHandOverTerminal types into terminals, of a command and of a container,
+// and resizes them after their streamer has handed over, twice.
+func TestHandOverTerminal(t *testing.T) {
+	group := ownGroup(t)
+	ctx := limit(t, 2*time.Minute)
+	pod := runPod(t, group.CRI, "terminals")
+	plain := need(pod.Run(ctx, "plain"))(t)
+	shell := need(pod.Run(ctx, "shell", func(c *runtimeapi.ContainerConfig) {
+		c.Command, c.Stdin, c.Tty = []string{"/bin/sh"}, true, true
+	}))(t)
+	for name, url := range map[string]string{
+		"exec": need(plain.ExecURL(ctx, true, true, "/bin/sh"))(t), "attach": need(shell.AttachURL(ctx, true, true))(t),
+	} {
+		screen := newScreen()
+		keys, typed := io.Pipe()
+		sizes := make(chan stream.Size, 1)
+		result := make(chan error, 1)
+		session := stream.Session{Transport: stream.SPDY, URL: url, TTY: true, Stdin: keys, Stdout: screen, Resize: sizes}
+		go func() { _, err := session.Run(ctx); result <- err }()
+		sizes <- stream.Size{Width: 100, Height: 30}
+		awaitSize(ctx, t, typed, screen, "30 100")
+		for i, member := range []string{"runtime", "netsync"} {
+			old := need(group.Kill(ctx, member))(t)
+			ok(t, group.AwaitGeneration(ctx, old))
+			sizes <- stream.Size{Width: 120, Height: uint16(40 + i)}
+			awaitSize(ctx, t, typed, screen, fmt.Sprintf("%d 120", 40+i))
+		}
+		need(fmt.Fprint(typed, "exit\n"))(t)
+		if err := <-result; err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
