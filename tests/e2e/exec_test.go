@@ -20,14 +20,17 @@ import (
 
 // openSleep opens a session with a command that lasts, known by its argument,
 // and returns when it runs. The session ends with ctx.
-func openSleep(ctx context.Context, t *testing.T, container *harness.Container, seconds int) <-chan error {
+func openSleep(ctx context.Context, t *testing.T, container *harness.Container, seconds int) <-chan struct{} {
 	t.Helper()
-	screen, ended := newScreen(), make(chan error, 1)
+	screen, ended := newScreen(), make(chan struct{})
 	session := stream.Session{
 		Transport: stream.SPDY, Stdout: screen, Stderr: io.Discard,
 		URL: need(container.ExecURL(ctx, false, false, "/bin/sh", "-c", fmt.Sprintf("echo up; exec sleep %d", seconds)))(t),
 	}
-	go func() { _, err := session.Run(ctx); ended <- err }()
+	go func() {
+		defer close(ended)
+		_, _ = session.Run(ctx) // ends as the test wants it to
+	}()
 	ok(t, screen.await(ctx, "up"))
 	return ended
 }
