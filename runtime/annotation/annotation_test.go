@@ -103,7 +103,7 @@ func TestFlag(t *testing.T) {
 	if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), `annotations["io.kubernetes.cri-o.cgroup2-mount-hierarchy-rw"] "yes"`) {
 		t.Errorf("of what is neither: %v", err)
 	}
-	if got, err := (annotation.Allowed)(nil).Flag(map[string]string{annotation.CgroupWritable: "yes"}, annotation.CgroupWritable); got || err != nil {
+	if got, err := annotation.Allowed(nil).Flag(map[string]string{annotation.CgroupWritable: "yes"}, annotation.CgroupWritable); got || err != nil {
 		t.Errorf("not allowed: %v, %v", got, err)
 	}
 }

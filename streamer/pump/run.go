@@ -77,10 +77,16 @@ func (p *Pumps) stop(cancel func()) error {
 	errs = append(errs, p.unlock())
 	close(p.ended)
 	<-p.living.Done()
-	p.mu.Lock()   // no session starts after this
-	p.mu.Unlock() //nolint:staticcheck // the passage is what counts
+	p.awaitStarting()
 	errs = append(errs, p.sessions.Wait())
 	return errors.Join(errs...)
+}
+
+// awaitStarting returns when no session is between the look at p.living and
+// its start: none starts after this.
+func (p *Pumps) awaitStarting() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 }
 
 // release ends pumps and their sessions.

@@ -302,14 +302,17 @@ type isHandedToken_Request interface {
 }
 
 type HandedToken_Exec struct {
+	// exec runs a command.
 	Exec *PrepareExecRequest `protobuf:"bytes,3,opt,name=exec,proto3,oneof"`
 }
 
 type HandedToken_Attach struct {
+	// attach joins a container's streams.
 	Attach *PrepareAttachRequest `protobuf:"bytes,4,opt,name=attach,proto3,oneof"`
 }
 
 type HandedToken_PortForward struct {
+	// port_forward connects to a pod's ports.
 	PortForward *PreparePortForwardRequest `protobuf:"bytes,5,opt,name=port_forward,json=portForward,proto3,oneof"`
 }
 

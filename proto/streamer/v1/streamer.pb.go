@@ -1750,6 +1750,8 @@ func (x *FollowRequest) GetFresh() bool {
 // FollowResponse is the next that has happened to the container's streams.
 type FollowResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
+	// event is one of these.
+	//
 	// Types that are valid to be assigned to Event:
 	//
 	//	*FollowResponse_Output
