@@ -44,7 +44,7 @@ func TestAnnotations(t *testing.T) {
 	scripts := map[string]string{
 		"umask":                     "0027",
 		"df -k /dev/shm":            "3072",
-		"{ rm /logs/*.log; }":       "Read-only file system",
+		"{ rm /logs/*.log; true; }": "Read-only file system",
 		"echo x > /logs/x; echo $?": "1",
 	}
 	scripts["cat /logs/"+writer.ID+".log"] = "heard by others"
