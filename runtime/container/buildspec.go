@@ -57,13 +57,17 @@ func (s *Service) spec(ctx context.Context, p *pod.Pod, c *Container, img image.
 	if imageName == "" {
 		imageName = img.DisplayName()
 	}
-	built, err := spec.Build(spec.Input{
+	in := spec.Input{
 		ID: c.ID, PodID: p.ID, Pod: p.Config, Config: prepared, Image: img.Config.Config, ImageName: imageName, ImageAnnotations: img.Annotations,
 		Handler: p.Handler, HandlerName: handlerName, Features: features, Runtime: s.Config, Systemd: s.Systemd,
 		Namespaces: namespaces, Files: p.Files, Volumes: binds(volumes), User: user, SELinux: labels,
 		Base: s.Bases[handlerName], Host: s.Host, CDI: s.CDI, Classes: s.Classes, Hooks: s.OCIHooks,
 		SeccompSocket: s.seccompSocket(p, c.ID),
-	})
+	}
+	if err := s.fetchProfile(ctx, c, &in); err != nil {
+		return nil, nil, err
+	}
+	built, err := spec.Build(in)
 	return built, volumes, err
 }
 

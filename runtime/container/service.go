@@ -69,6 +69,7 @@ type Streams interface {
 type Images interface {
 	Resolve(ctx context.Context, ref string) (image.Image, error)
 	EnsureUnpacked(ctx context.Context, image image.Image, snapshotter string) error
+	Artifact(ctx context.Context, ref string, limit int64) (blob []byte, byDigest string, err error)
 }
 
 // Pods finds pods; *pod.Service does.

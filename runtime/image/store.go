@@ -17,6 +17,8 @@ type Store interface {
 	NameStore
 	ContentStore
 	SnapshotStore
+	// FetchArtifact reads what is no image; see engine.Engine.
+	FetchArtifact(ctx context.Context, ref, hostDir string, limit int64) ([]byte, digest.Digest, error)
 	// TransferImage pulls; see engine.Engine.
 	TransferImage(ctx context.Context, t engine.ImageTransfer, progress func(transfer.Progress)) error
 }

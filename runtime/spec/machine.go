@@ -18,8 +18,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// maxProfile is the size from which a seccomp profile is refused.
-const maxProfile = 4 << 20
+// MaxProfile is the size, in bytes, beyond which a seccomp profile is refused.
+const MaxProfile = 4 << 20
 
 // thisMachine is the real Machine.
 type thisMachine struct{}
@@ -65,12 +65,12 @@ func (thisMachine) SeccompProfile(path string) (*specs.LinuxSeccomp, error) {
 	} else if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%q is not a regular file", path)
 	}
-	text, err := io.ReadAll(io.LimitReader(file, maxProfile+1))
+	text, err := io.ReadAll(io.LimitReader(file, MaxProfile+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > maxProfile {
-		return nil, fmt.Errorf("%q is larger than %d bytes", path, maxProfile)
+	if len(text) > MaxProfile {
+		return nil, fmt.Errorf("%q is larger than %d bytes", path, MaxProfile)
 	}
 	profile := &specs.LinuxSeccomp{}
 	if err := json.Unmarshal(text, profile); err != nil {

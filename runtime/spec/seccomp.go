@@ -23,6 +23,18 @@ type seccompRequest struct {
 	capabilities []string // allowed system calls depend on them
 }
 
+// seccompRequest is that of the container, but for its capabilities.
+func (in *Input) seccompRequest() seccompRequest {
+	sc := in.security()
+	//lint:ignore SA1019 old clients only know the deprecated field
+	path := sc.GetSeccompProfilePath() //nolint:staticcheck // old clients only know the deprecated field
+	return seccompRequest{
+		profile: sc.GetSeccomp(), path: path, unset: in.Runtime.UnsetSeccompProfile,
+		annotation: in.seccompAnnotation(), standard: in.Handler.SeccompProfile,
+		privileged: sc.GetPrivileged(), strict: in.Runtime.PrivilegedSeccompProfile,
+	}
+}
+
 // load is the profile to set, nil for none.
 func (r seccompRequest) load(host *Host) (*specs.LinuxSeccomp, error) {
 	field, profile, err := r.choose()
@@ -69,7 +81,7 @@ func (r seccompRequest) choose() (field string, profile *runtimeapi.SecurityProf
 		profile, err = parseProfile(field, r.path)
 	}
 	// Kubelets ask for unconfined where pods ask for nothing.
-	if r.annotation.key != "" && err == nil && (profile == nil || profile.GetProfileType() == runtimeapi.SecurityProfile_Unconfined) {
+	if r.annotation.key != "" && err == nil && open(profile) {
 		if err := checkRef(field, profile); err != nil {
 			return field, nil, err
 		}
@@ -81,6 +93,11 @@ func (r seccompRequest) choose() (field string, profile *runtimeapi.SecurityProf
 		profile, err = parseProfile(field, r.unset)
 	}
 	return field, profile, err
+}
+
+// open tells whether a request leaves the profile to an annotation.
+func open(profile *runtimeapi.SecurityProfile) bool {
+	return profile == nil || profile.GetProfileType() == runtimeapi.SecurityProfile_Unconfined
 }
 
 // loadSeccomp reads a profile of a file that field names.

@@ -72,14 +72,17 @@ func setSecurity(in *Input, s *specs.Spec) error {
 	if in.Runtime.HostNetworkNoSELinux && in.podSecurity().GetNamespaceOptions().GetNetwork() == runtimeapi.NamespaceMode_NODE {
 		s.Process.SelinuxLabel = ""
 	}
-	//lint:ignore SA1019 old clients only know the deprecated fields
-	seccompPath, appArmor := sc.GetSeccompProfilePath(), sc.GetApparmorProfile() //nolint:staticcheck // old clients only know the deprecated fields
-	request := seccompRequest{
-		profile: sc.GetSeccomp(), path: seccompPath, unset: in.Runtime.UnsetSeccompProfile,
-		annotation: in.seccompAnnotation(), standard: in.Handler.SeccompProfile,
-		privileged: sc.GetPrivileged(), strict: in.Runtime.PrivilegedSeccompProfile, capabilities: s.Process.Capabilities.Bounding,
+	//lint:ignore SA1019 old clients only know the deprecated field
+	appArmor := sc.GetApparmorProfile() //nolint:staticcheck // old clients only know the deprecated field
+	request := in.seccompRequest()
+	request.capabilities = s.Process.Capabilities.Bounding
+	var profile *specs.LinuxSeccomp
+	var err error
+	if request.inArtifact() {
+		profile, err = artifactSeccomp(request.annotation, in.SeccompProfile, s, &in.Host)
+	} else {
+		profile, err = request.load(&in.Host)
 	}
-	profile, err := request.load(&in.Host)
 	if err != nil {
 		return err
 	}

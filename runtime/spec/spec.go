@@ -58,6 +58,8 @@ type Input struct {
 	Hooks      *ocihooks.Hooks // of the node, nil for none
 	// SeccompSocket is told of what the seccomp profile forbids; empty for nobody.
 	SeccompSocket string
+	// SeccompProfile is the content of the artifact that SeccompArtifact names.
+	SeccompProfile []byte
 }
 
 // step adds one aspect to a spec. Steps run in order, on a spec whose

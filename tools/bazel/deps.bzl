@@ -263,6 +263,12 @@ def go_dependencies():
         version = "v1.0.1",
     )
     go_repository(
+        name = "com_github_moby_profiles_seccomp",
+        importpath = "github.com/moby/profiles/seccomp",
+        sum = "h1:1vJ94fIWXz206DLWq7ddPD6qLP82N7351JI/9iGy3IY=",
+        version = "v0.3.0",
+    )
+    go_repository(
         name = "com_github_moby_spdystream",
         importpath = "github.com/moby/spdystream",
         sum = "h1:9sNYeYZUcci9R6/w7KDaFWEWeV4LStVG78Mpyq/Zm/Y=",
@@ -722,6 +728,7 @@ NOTICES = {
     "@com_github_microsoft_go_winio//:notices": "github.com/Microsoft/go-winio",
     "@com_github_microsoft_hcsshim//:notices": "github.com/Microsoft/hcsshim",
     "@com_github_moby_locker//:notices": "github.com/moby/locker",
+    "@com_github_moby_profiles_seccomp//:notices": "github.com/moby/profiles/seccomp",
     "@com_github_moby_spdystream//:notices": "github.com/moby/spdystream",
     "@com_github_moby_sys_mountinfo//:notices": "github.com/moby/sys/mountinfo",
     "@com_github_moby_sys_signal//:notices": "github.com/moby/sys/signal",

@@ -224,9 +224,12 @@ type Container struct {
 	ImageVolumes []*ImageVolume `protobuf:"bytes,20,rep,name=image_volumes,json=imageVolumes,proto3" json:"image_volumes,omitempty"`
 	// checkpoint is what the container is restored from, as the request names
 	// it: an image, an archive or a directory. Empty: it begins anew.
-	Checkpoint    string `protobuf:"bytes,40,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Checkpoint string `protobuf:"bytes,40,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	// seccomp_artifact is the OCI artifact, by its digest, that the seccomp
+	// profile was read from; empty for none.
+	SeccompArtifact string `protobuf:"bytes,41,opt,name=seccomp_artifact,json=seccompArtifact,proto3" json:"seccomp_artifact,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Container) Reset() {
@@ -357,6 +360,13 @@ func (x *Container) GetCheckpoint() string {
 	return ""
 }
 
+func (x *Container) GetSeccompArtifact() string {
+	if x != nil {
+		return x.SeccompArtifact
+	}
+	return ""
+}
+
 // ImageVolume is a mount of a container whose source is an image.
 type ImageVolume struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -452,7 +462,7 @@ const file_record_v1_record_proto_rawDesc = "" +
 	"\tsandboxer\x18\x0f \x01(\tR\tsandboxer\x12\x18\n" +
 	"\aupdated\x18\x14 \x01(\bR\aupdated\x12\x1a\n" +
 	"\boverhead\x18\x15 \x01(\fR\boverhead\x12\x1c\n" +
-	"\tresources\x18\x16 \x01(\fR\tresources\"\x94\x04\n" +
+	"\tresources\x18\x16 \x01(\fR\tresources\"\xbf\x04\n" +
 	"\tContainer\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12\x15\n" +
 	"\x06pod_id\x18\x02 \x01(\tR\x05podId\x12\x19\n" +
@@ -474,7 +484,8 @@ const file_record_v1_record_proto_rawDesc = "" +
 	"\rimage_volumes\x18\x14 \x03(\v2\x1d.trivet.record.v1.ImageVolumeR\fimageVolumes\x12\x1e\n" +
 	"\n" +
 	"checkpoint\x18( \x01(\tR\n" +
-	"checkpoint\"q\n" +
+	"checkpoint\x12)\n" +
+	"\x10seccomp_artifact\x18) \x01(\tR\x0fseccompArtifact\"q\n" +
 	"\vImageVolume\x12\x14\n" +
 	"\x05mount\x18\x01 \x01(\x05R\x05mount\x12\x12\n" +
 	"\x04view\x18\x02 \x01(\tR\x04view\x12\x1b\n" +

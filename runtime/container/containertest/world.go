@@ -80,6 +80,9 @@ func New(dir string) (*World, error) {
 	return w, err
 }
 
+// AddArtifact puts an OCI artifact into the registry.
+func (w *World) AddArtifact(ref string, blob []byte) { w.store.AddArtifact(ref, blob) }
+
 // AddImage puts an image into containerd. Its files are those in ImageRoot.
 func (w *World) AddImage(name string, content imagetest.Content) (err error) {
 	w.store.Import(name, content)

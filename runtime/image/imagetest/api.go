@@ -189,6 +189,27 @@ func (s *Store) SnapshotterRoot(_ context.Context, snapshotter string) (string, 
 	return "/var/lib/fake/" + snapshotter, nil
 }
 
+// FetchArtifact is part of image.Store.
+func (s *Store) FetchArtifact(_ context.Context, ref, _ string, limit int64) ([]byte, digest.Digest, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	blob, ok := s.artifacts[ref]
+	if !ok || int64(len(blob)) > limit {
+		return nil, "", fmt.Errorf("fetch artifact %q: %w", ref, errdefs.ErrNotFound)
+	}
+	return blob, digest.FromBytes(blob), nil
+}
+
+// AddArtifact puts an artifact into the fake registry.
+func (s *Store) AddArtifact(ref string, blob []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.artifacts == nil {
+		s.artifacts = make(map[string][]byte)
+	}
+	s.artifacts[ref] = blob
+}
+
 // TransferImage is part of image.Store.
 func (s *Store) TransferImage(ctx context.Context, t engine.ImageTransfer, progress func(transfer.Progress)) error {
 	s.mu.Lock()

@@ -48,6 +48,7 @@ type Store struct {
 	watchers  map[int]chan string
 	broken    chan struct{} // closed to end all watches
 	next      int
+	artifacts map[string][]byte // by reference
 	transfers []engine.ImageTransfer
 	reads     int // manifests read
 }

@@ -73,7 +73,7 @@ func Config() config.Runtime {
 	}
 	cfg.Handlers["vm"] = config.Handler{Type: "io.containerd.kata.v2", Sandboxer: "shim"}
 	cfg.Handlers["annotated"] = config.Handler{
-		Type: "io.containerd.runc.v2", AllowedAnnotations: []string{"shm-size.crio.io", "link-logs.crio.io"},
+		Type: "io.containerd.runc.v2", AllowedAnnotations: []string{"shm-size.crio.io", "link-logs.crio.io", "seccomp-profile.crio.io"},
 	}
 	cfg.Handlers["listening"] = config.Handler{Type: "io.containerd.runc.v2", AllowedAnnotations: []string{"seccomp-notifier-action.crio.io"}}
 	return cfg
