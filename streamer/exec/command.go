@@ -10,7 +10,9 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/trivet-cri/trivet/internal/telemetry"
+	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/engine"
+	"github.com/trivet-cri/trivet/streamer/shimio"
 )
 
 const (
@@ -24,23 +26,25 @@ const (
 
 // command is a process in a container, with its FIFOs.
 type command struct {
-	x       *Execs
-	leave   func() // its seat
-	process engine.Process
-	pipes   *pipes
-	pid     uint32 // 0 until it runs
-	asked   bool   // containerd may know the process
-	exited  bool
+	x        *Execs
+	leave    func() // its seat
+	process  engine.Process
+	endpoint string // of the shim's streams; empty: it opens the FIFOs itself
+	pipes    *pipes
+	bridge   *shimio.Bridge // nil without an endpoint
+	pid      uint32         // 0 until it runs
+	asked    bool           // containerd may know the process
+	exited   bool
 }
 
 // launch starts a command. On success the caller must call release. It owns
 // the command's seat, which leave gives back.
-func (x *Execs) launch(ctx context.Context, leave func(), container string, args []string, want wanted, terminal bool) (*command, error) {
+func (x *Execs) launch(ctx context.Context, leave func(), in *streamerv1.Container, args []string, want wanted, terminal bool) (*command, error) {
 	if err := x.enter(); err != nil {
 		leave()
 		return nil, err
 	}
-	c := &command{x: x, leave: leave, process: newProcess(container)}
+	c := &command{x: x, leave: leave, process: newProcess(in.GetId()), endpoint: in.GetStreamEndpoint()}
 	err := telemetry.Span(ctx, "start command", func(ctx context.Context) error {
 		return c.start(ctx, args, want, terminal)
 	})
@@ -60,10 +64,17 @@ func (c *command) start(ctx context.Context, args []string, want wanted, termina
 	if c.pipes, err = openPipes(dir, want); err != nil {
 		return err
 	}
+	path := c.pipes.path
+	if c.endpoint != "" {
+		if err := c.join(ctx, dir, want); err != nil {
+			return err
+		}
+		path = c.bridge.URL
+	}
 	c.asked = true
 	if err := c.x.engine.Exec(ctx, c.process, engine.Command{
 		Args: args, Terminal: terminal,
-		Stdin: c.pipes.path("stdin", want.stdin), Stdout: c.pipes.path("stdout", want.stdout), Stderr: c.pipes.path("stderr", want.stderr),
+		Stdin: path(shimio.Stdin, want.stdin), Stdout: path(shimio.Stdout, want.stdout), Stderr: path(shimio.Stderr, want.stderr),
 	}); err != nil {
 		return err
 	}
@@ -74,11 +85,29 @@ func (c *command) start(ctx context.Context, args []string, want wanted, termina
 	return nil
 }
 
+// join has a bridge put the shim's streams into the FIFOs. A successor has no
+// use for them: it ends the command.
+func (c *command) join(ctx context.Context, dir string, want wanted) error {
+	endpoint, err := shimio.Parse(c.endpoint)
+	if err != nil {
+		return err
+	}
+	c.bridge, err = shimio.Open(ctx, shimio.Plan{
+		Endpoint: endpoint, ID: c.process.ID, Dir: dir, Streams: want.names(),
+		Log: c.x.log.With(telemetry.ContainerID, c.process.Container, "exec", c.process.ID),
+	})
+	if err == nil && want.stdin {
+		_, err = c.pipes.input(ctx) // or the bridge would see an end before the client comes
+	}
+	return err
+}
+
 // wait returns the exit code.
 func (c *command) wait(ctx context.Context) (uint32, error) {
 	code, err := c.x.engine.Wait(ctx, c.process)
 	if err == nil {
 		c.exited = true
+		c.bridge.Expire()
 	}
 	return code, err
 }
@@ -91,6 +120,7 @@ func (c *command) release(ctx context.Context) {
 	if c.pipes != nil {
 		c.pipes.close()
 	}
+	c.bridge.Close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), releaseLimit)
 	defer cancel()
 	if c.asked {

@@ -9,6 +9,7 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/trivet-cri/trivet/streamer/engine"
 	"github.com/trivet-cri/trivet/streamer/exec"
+	"github.com/trivet-cri/trivet/streamer/shimio/shimiotest"
 )
 
 // fakeContainerd plays containerd and its shim: it runs commands as children
@@ -30,7 +32,8 @@ type fakeContainerd struct {
 	sizes     [][2]uint16
 	killed    int
 	ever      []*fakeProcess
-	late      time.Duration // after the start, of the shim's opening of stdin
+	late      time.Duration    // after the start, of the shim's opening of stdin
+	shim      *shimiotest.Shim // serves streams; nil for FIFOs
 }
 
 type fakeProcess struct {
@@ -40,6 +43,7 @@ type fakeProcess struct {
 	exited  chan struct{}
 	code    uint32
 	late    time.Duration
+	shim    *shimiotest.Shim
 	opened  chan struct{} // stdin has been, or cannot be; nil without one
 	holdIn  *os.File      // the shim's own writing end of stdin
 }
@@ -69,6 +73,29 @@ func (p *fakeProcess) closeIn() error {
 		return nil
 	}
 	return p.holdIn.Close()
+}
+
+// streamed is the stream that a URL names.
+func (p *fakeProcess) streamed(url string) (*shimiotest.Stream, bool) {
+	id, ok := strings.CutPrefix(url, p.shimAddress()+"?streaming_id=")
+	if !ok {
+		return nil, false
+	}
+	return p.shim.Of(id), true
+}
+
+func (p *fakeProcess) shimAddress() string {
+	if p.shim == nil {
+		return "none"
+	}
+	return p.shim.Address
+}
+
+func (p *fakeProcess) openOut(path string) (io.WriteCloser, error) {
+	if stream, ok := p.streamed(path); ok {
+		return stream.Output(), nil
+	}
+	return os.OpenFile(path, os.O_WRONLY, 0)
 }
 
 func newFake() *fakeContainerd {
@@ -102,7 +129,7 @@ func (f *fakeContainerd) Exec(_ context.Context, p engine.Process, c engine.Comm
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.processes[p] = &fakeProcess{command: c, exited: make(chan struct{}), late: f.late}
+	f.processes[p] = &fakeProcess{command: c, exited: make(chan struct{}), late: f.late, shim: f.shim}
 	f.ever = append(f.ever, f.processes[p])
 	return nil
 }
@@ -135,7 +162,7 @@ func (p *fakeProcess) start() error {
 		if stream.path == "" {
 			continue
 		}
-		fifo, err := os.OpenFile(stream.path, os.O_WRONLY, 0)
+		fifo, err := p.openOut(stream.path)
 		if err != nil {
 			return err
 		}
@@ -161,6 +188,11 @@ func (p *fakeProcess) start() error {
 		p.opened = make(chan struct{})
 		p.copies.Go(func() {
 			defer func() { _ = write.Close() }()
+			if stream, ok := p.streamed(p.command.Stdin); ok {
+				close(p.opened)
+				_ = stream.CopyInput(context.Background(), write)
+				return
+			}
 			fifo := p.openIn()
 			if fifo == nil {
 				return

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/trivet-cri/trivet/streamer/shimio"
 )
 
 const (
@@ -23,6 +25,18 @@ const (
 
 // wanted says which streams a command has.
 type wanted struct{ stdin, stdout, stderr bool }
+
+func (w wanted) names() (names []string) {
+	for _, stream := range []struct {
+		name string
+		ask  bool
+	}{{shimio.Stdin, w.stdin}, {shimio.Stdout, w.stdout}, {shimio.Stderr, w.stderr}} {
+		if stream.ask {
+			names = append(names, stream.name)
+		}
+	}
+	return names
+}
 
 // pipes are the FIFOs of one command, opened without ever waiting for the
 // shim's side.
@@ -49,9 +63,9 @@ func openPipes(dir string, want wanted) (*pipes, error) {
 		flag int
 	}{
 		// A writer that has no reader yet cannot open; one that reads and writes can.
-		{"stdin", want.stdin, nil, os.O_RDWR},
-		{"stdout", want.stdout, &p.stdout, os.O_RDONLY},
-		{"stderr", want.stderr, &p.stderr, os.O_RDONLY},
+		{shimio.Stdin, want.stdin, nil, os.O_RDWR},
+		{shimio.Stdout, want.stdout, &p.stdout, os.O_RDONLY},
+		{shimio.Stderr, want.stderr, &p.stderr, os.O_RDONLY},
 	} {
 		if !stream.ask {
 			continue
@@ -101,7 +115,7 @@ func (p *pipes) connected() { p.release() }
 // which it does in its own time: before, a write would find no reader.
 // Error: of ctx, which ends with the command, or ErrClosed.
 func (p *pipes) input(ctx context.Context) (*os.File, error) {
-	path := filepath.Join(p.dir, "stdin")
+	path := filepath.Join(p.dir, shimio.Stdin)
 	for pause := firstLook; ; pause = min(2*pause, nextLook) {
 		f, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
 		if err == nil {
@@ -125,6 +139,9 @@ func (p *pipes) owned(f *os.File) (*os.File, error) {
 	if p.closed {
 		_ = f.Close()
 		return nil, os.ErrClosed
+	}
+	if p.stdin != nil {
+		_ = p.stdin.Close() // nothing was written to it
 	}
 	p.stdin = f
 	enlarge(f)

@@ -34,7 +34,7 @@ func (x *Execs) Stream(ctx context.Context, r *streamerv1.PrepareExecRequest, s 
 	if err != nil {
 		return 0, err
 	}
-	c, err := x.launch(ctx, leave, r.GetContainer().GetId(), r.GetCmd(), want, s.TTY)
+	c, err := x.launch(ctx, leave, r.GetContainer(), r.GetCmd(), want, s.TTY)
 	if err != nil {
 		return 0, err
 	}
@@ -111,6 +111,10 @@ func (c *command) feed(ctx context.Context, from io.Reader) {
 	if err != nil {
 		_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{from}, buffer[:])
 		return
+	}
+	select { // what the shim does not have yet, it would not take after that
+	case <-c.bridge.InputEnded():
+	case <-ctx.Done():
 	}
 	if ctx.Err() != nil {
 		return

@@ -28,7 +28,7 @@ func (x *Execs) Sync(ctx context.Context, r *streamerv1.ExecSyncRequest) (*strea
 	if err != nil {
 		return nil, err
 	}
-	c, err := x.launch(ctx, leave, container, r.GetCmd(), wanted{stdout: true, stderr: true}, false)
+	c, err := x.launch(ctx, leave, r.GetContainer(), r.GetCmd(), wanted{stdout: true, stderr: true}, false)
 	if err != nil {
 		return nil, err
 	}

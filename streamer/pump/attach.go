@@ -230,6 +230,8 @@ func (s *session) closeStdin(ctx context.Context) error {
 	}
 	if next := s.pump.set.successor(); next != nil {
 		err = next.CloseStdin(ctx, s.pump.id)
+	} else {
+		err = s.pump.inputSent(ctx)
 	}
 	if s.streams.CloseStdin != nil {
 		err = errors.Join(err, s.streams.CloseStdin(ctx))

@@ -87,6 +87,7 @@ func (p *pump) lookAgain() error {
 	for _, s := range p.sources {
 		s.armed = false
 	}
+	p.bridge.Expire()
 	return nil
 }
 

@@ -154,6 +154,8 @@ func (p *Pumps) CloseStdin(ctx context.Context, id string) error {
 	if err != nil {
 		return err
 	}
-	_, err = pump.stdin.close(ctx)
-	return err
+	if _, err := pump.stdin.close(ctx); err != nil {
+		return err
+	}
+	return pump.inputSent(ctx)
 }

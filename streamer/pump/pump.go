@@ -17,6 +17,7 @@ import (
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/crilog"
 	"github.com/trivet-cri/trivet/streamer/journal"
+	"github.com/trivet-cri/trivet/streamer/shimio"
 )
 
 const (
@@ -47,8 +48,9 @@ type pump struct {
 	request *streamerv1.OpenIORequest
 	log     *slog.Logger
 	hub     *hub
-	stdin   *stdin        // nil if not asked for
-	ended   chan struct{} // closed when the output has ended
+	stdin   *stdin         // nil if not asked for
+	bridge  *shimio.Bridge // nil if the shim has the FIFOs itself
+	ended   chan struct{}  // closed when the output has ended
 
 	kick   chan struct{} // ends a turn's pause
 	mu     sync.Mutex
@@ -97,6 +99,12 @@ func (p *Pumps) assemble(r *streamerv1.OpenIORequest, j *journal.Journal) (*pump
 }
 
 func (p *pump) paths() *streamerv1.OpenIOResponse {
+	if p.bridge != nil {
+		return &streamerv1.OpenIOResponse{
+			Stdin:  p.bridge.URL(shimio.Stdin, p.request.GetStdin()),
+			Stdout: p.bridge.URL(shimio.Stdout, true), Stderr: p.bridge.URL(shimio.Stderr, !p.request.GetTty()),
+		}
+	}
 	r := &streamerv1.OpenIOResponse{Stdout: filepath.Join(p.dir, outputNames[0])}
 	if !p.request.GetTty() {
 		r.Stderr = filepath.Join(p.dir, outputNames[1])
@@ -261,6 +269,7 @@ func (p *pump) releaseOutput() error {
 	for _, s := range p.sources {
 		s.close(p.set.poller)
 	}
+	p.bridge.Close()
 	var errs []error
 	if p.logFile != nil {
 		errs = append(errs, p.logFile.Close())

@@ -17,17 +17,18 @@ import (
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/crilog"
 	"github.com/trivet-cri/trivet/streamer/journal"
+	"github.com/trivet-cri/trivet/streamer/shimio"
 )
 
 // The names in a container's folder.
 const (
-	stdinName   = "stdin"
+	stdinName   = shimio.Stdin
 	journalName = "journal"
 	requestName = "request" // written last: a folder without it was never open
 )
 
 // outputNames are the FIFOs of output; the index is the journal's stream.
-var outputNames = [journal.Streams]string{"stdout", "stderr"}
+var outputNames = [journal.Streams]string{shimio.Stdout, shimio.Stderr}
 
 // undoTimeout bounds the cleaning up after a failed Open.
 const undoTimeout = 5 * time.Second
@@ -35,6 +36,9 @@ const undoTimeout = 5 * time.Second
 // validated returns a copy of r with a clean log path.
 func validated(r *streamerv1.OpenIORequest) (*streamerv1.OpenIORequest, error) {
 	if err := ident.Check("container.id", r.GetContainer().GetId()); err != nil {
+		return nil, err
+	}
+	if err := shimio.Check(r.GetContainer().GetStreamEndpoint()); err != nil {
 		return nil, err
 	}
 	r = proto.CloneOf(r)
@@ -80,6 +84,9 @@ func (p *Pumps) create(ctx context.Context, r *streamerv1.OpenIORequest) (_ *pum
 		return nil, err
 	}
 	made.Add("pump", func(context.Context) error { return pump.release() })
+	if err := pump.join(ctx, false); err != nil {
+		return nil, err
+	}
 	if r.GetLogPath() != "" {
 		file, err := crilog.Open(r.GetLogPath())
 		if err != nil {

@@ -59,6 +59,9 @@ func (p *Pumps) resumeOne(id string, handed *streamerv1.HandedContainer) error {
 		return err
 	}
 	pump.takeOver()
+	if err := pump.join(p.living, true); err != nil {
+		return errors.Join(err, pump.release())
+	}
 	p.keep(pump, handed)
 	e := &entry{request: request, ready: make(chan struct{}), pump: pump}
 	close(e.ready)

@@ -68,6 +68,7 @@ func (p *Pumps) stop(cancel func()) error {
 	for _, e := range entries {
 		<-e.ready
 	}
+	settle(entries)
 	if next == nil {
 		errs = append(errs, release(entries))
 	} else {

@@ -9,6 +9,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/ident"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/session"
+	"github.com/trivet-cri/trivet/streamer/shimio"
 )
 
 // PrepareExec implements the RPC.
@@ -93,6 +94,9 @@ func checkStreams(r asked) error {
 
 func checkCommand(c *streamerv1.Container, cmd []string) error {
 	if err := ident.Check("container.id", c.GetId()); err != nil {
+		return err
+	}
+	if err := shimio.Check(c.GetStreamEndpoint()); err != nil {
 		return err
 	}
 	if len(cmd) == 0 || cmd[0] == "" {

@@ -98,9 +98,13 @@ type Container struct {
 	// pod_name is the pod's name.
 	PodName string `protobuf:"bytes,5,opt,name=pod_name,json=podName,proto3" json:"pod_name,omitempty"`
 	// pod_uid is the pod's Kubernetes uid.
-	PodUid        string `protobuf:"bytes,6,opt,name=pod_uid,json=podUid,proto3" json:"pod_uid,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	PodUid string `protobuf:"bytes,6,opt,name=pod_uid,json=podUid,proto3" json:"pod_uid,omitempty"`
+	// stream_endpoint is the address at which the container's shim serves
+	// containerd's streaming API, <ttrpc|grpc>+<unix|vsock|hvsock>://ADDRESS.
+	// Streams of the container and of commands in it are had there. Empty: by FIFOs.
+	StreamEndpoint string `protobuf:"bytes,7,opt,name=stream_endpoint,json=streamEndpoint,proto3" json:"stream_endpoint,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Container) Reset() {
@@ -171,6 +175,13 @@ func (x *Container) GetPodName() string {
 func (x *Container) GetPodUid() string {
 	if x != nil {
 		return x.PodUid
+	}
+	return ""
+}
+
+func (x *Container) GetStreamEndpoint() string {
+	if x != nil {
+		return x.StreamEndpoint
 	}
 	return ""
 }
@@ -267,7 +278,8 @@ func (x *OpenIORequest) GetMaxLogLineSize() int32 {
 	return 0
 }
 
-// OpenIOResponse has the FIFO paths for containerd's task create.
+// OpenIOResponse has the FIFO paths for containerd's task create, or, with a
+// stream_endpoint, the URLs of streams.
 type OpenIOResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// stdin is empty if not asked for.
@@ -2010,14 +2022,15 @@ var File_streamer_v1_streamer_proto protoreflect.FileDescriptor
 
 const file_streamer_v1_streamer_proto_rawDesc = "" +
 	"\n" +
-	"\x1astreamer/v1/streamer.proto\x12\x12trivet.streamer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\x01\n" +
+	"\x1astreamer/v1/streamer.proto\x12\x12trivet.streamer.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc8\x01\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x15\n" +
 	"\x06pod_id\x18\x02 \x01(\tR\x05podId\x12\x12\n" +
 	"\x04name\x18\x03 \x01(\tR\x04name\x12#\n" +
 	"\rpod_namespace\x18\x04 \x01(\tR\fpodNamespace\x12\x19\n" +
 	"\bpod_name\x18\x05 \x01(\tR\apodName\x12\x17\n" +
-	"\apod_uid\x18\x06 \x01(\tR\x06podUid\"\xd9\x01\n" +
+	"\apod_uid\x18\x06 \x01(\tR\x06podUid\x12'\n" +
+	"\x0fstream_endpoint\x18\a \x01(\tR\x0estreamEndpoint\"\xd9\x01\n" +
 	"\rOpenIORequest\x12;\n" +
 	"\tcontainer\x18\x01 \x01(\v2\x1d.trivet.streamer.v1.ContainerR\tcontainer\x12\x19\n" +
 	"\blog_path\x18\x02 \x01(\tR\alogPath\x12\x14\n" +
