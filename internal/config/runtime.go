@@ -8,6 +8,7 @@ type Handler struct {
 	Path                         string   `toml:"runtime_path" comment:"Path of the shim binary. Empty: found by runtime_type."`
 	Options                      Options  `toml:"options" comment:"Options of the shim."`
 	Sandboxer                    string   `toml:"sandboxer" comment:"podsandbox: Trivet makes the pod's namespaces. shim: the shim makes the pod's sandbox (virtual machines)."`
+	IOType                       string   `toml:"io_type" comment:"fifo: containers' streams go through FIFOs of this machine. streaming: over the streaming API of the shim that makes the sandbox (sandboxer = shim). Empty: fifo."`
 	Snapshotter                  string   `toml:"snapshotter" comment:"Snapshotter of this handler's containers. Empty: image.snapshotter."`
 	PodAnnotations               []string `toml:"pod_annotations" comment:"Globs of pod annotations that are passed into the OCI spec."`
 	ContainerAnnotations         []string `toml:"container_annotations" comment:"Globs of container annotations that are passed into the OCI spec."`

@@ -75,6 +75,8 @@ func TestEveryRuleNamesFileLineAndKey(t *testing.T) {
 		{"runtime.runtimes.runc", `allowed_annotations = ["["]`, `runtime.runtimes.runc.allowed_annotations: "[" is not a glob`},
 		{"runtime.runtimes.runc", `allowed_annotations = ["x.", ""]`, `runtime.runtimes.runc.allowed_annotations: "" is no annotation`},
 		{"runtime.runtimes.runc", `sandboxer = "vm"`, `runtime.runtimes.runc.sandboxer: "vm" is none of podsandbox, shim, and not empty`},
+		{"runtime.runtimes.runc", `io_type = "named_pipe"`, `runtime.runtimes.runc.io_type: "named_pipe" is none of fifo, streaming, and not empty`},
+		{"runtime.runtimes.runc", `io_type = "streaming"`, `runtime.runtimes.runc.io_type: "streaming" needs sandboxer = "shim": the streams are had at the sandbox's address`},
 		{"runtime.runtimes.runc", `options.CriuImagePath = "i"`, `runtime.runtimes.runc.options.CriuImagePath: "i" is not an absolute path`},
 		{"runtime.runtimes.runc", `options.CriuWorkPath = "w"`, `runtime.runtimes.runc.options.CriuWorkPath: "w" is not an absolute path`},
 		{"runtime.runtimes.runc", `options.ConfigPath = "c.toml"`, `runtime.runtimes.runc.options.ConfigPath: "c.toml" is not an absolute path`},

@@ -79,6 +79,10 @@ func (h *Handler) validate(check *checker, key string) {
 	check.notNegative(key+".cni_max_conf_num", h.CNIMaxConfNum)
 	check.notNegative(key+".container_min_memory", int(h.ContainerMinMemory))
 	check.oneOf(key+".sandboxer", h.Sandboxer, "", "podsandbox", "shim")
+	check.oneOf(key+".io_type", h.IOType, "", "fifo", "streaming")
+	if h.IOType == "streaming" && h.Sandboxer != "shim" {
+		check.add(key+".io_type", "%q needs sandboxer = %q: the streams are had at the sandbox's address", h.IOType, "shim")
+	}
 	check.absoluteIfSet(key+".options.CriuImagePath", h.Options.CriuImagePath)
 	check.absoluteIfSet(key+".options.CriuWorkPath", h.Options.CriuWorkPath)
 	check.absoluteIfSet(key+".options.ConfigPath", h.Options.ConfigPath)

@@ -80,7 +80,6 @@ var explanations = []explanation{
 // handlerExplanations are those of keys of a runtime handler.
 var handlerExplanations = map[string]explanation{
 	"disable_pause_image_pull": {harmless: always{}, why: "Trivet's pause image is built in, and only for pods that share their PID namespace."},
-	"io_type":                  {harmless: "fifo", why: "Containers' output always goes through FIFOs; shims that stream it are not supported."},
 	"runtime_engine":           {harmless: "", why: "It was for containerd 1.x's first shim. Set BinaryName in the handler's options."},
 	"runtime_root":             {harmless: "", why: "It was for containerd 1.x's first shim. Set Root in the handler's options."},
 }

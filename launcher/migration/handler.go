@@ -71,7 +71,14 @@ func (m *migration) handler(name string, keys []setting) {
 	if name == "untrusted" {
 		m.Differences = append(m.Differences, "Trivet does not read the annotation io.kubernetes.cri.untrusted-workload: make a RuntimeClass with the handler untrusted.")
 	}
-	for _, s := range keys {
+	// io_type is right or not by the sandboxer, which so is tried before.
+	late := func(s setting) int {
+		if strings.EqualFold(s.path[5], "io_type") {
+			return 1
+		}
+		return 0
+	}
+	for _, s := range slices.SortedStableFunc(slices.Values(keys), func(a, b setting) int { return late(a) - late(b) }) {
 		switch key := strings.ToLower(s.path[5]); {
 		case s.emptyTable() || key == "runtime_type":
 		case key == "options" && len(s.path) >= 7:

@@ -79,11 +79,11 @@ var counterparts = []counterpart{
 // means, nil for none.
 func handlerField(h *config.Handler, key string) any {
 	return map[string]any{
-		"runtime_type": &h.Type, "runtime_path": &h.Path, "sandboxer": &h.Sandboxer, "snapshotter": &h.Snapshotter,
+		"runtime_type": &h.Type, "runtime_path": &h.Path, "sandboxer": &h.Sandboxer, "io_type": &h.IOType, "snapshotter": &h.Snapshotter,
 		"pod_annotations": &h.PodAnnotations, "container_annotations": &h.ContainerAnnotations,
 		"privileged_without_host_devices":                     &h.PrivilegedWithoutHostDevices,
 		"privileged_without_host_devices_all_devices_allowed": &h.PrivilegedAllDevicesAllowed,
-		"cgroup_writable": &h.CgroupWritable, "base_runtime_spec": &h.BaseRuntimeSpec,
+		"cgroup_writable":                                     &h.CgroupWritable, "base_runtime_spec": &h.BaseRuntimeSpec,
 		"cni_conf_dir": &h.CNIConfDir, "cni_max_conf_num": &h.CNIMaxConfNum,
 	}[key]
 }

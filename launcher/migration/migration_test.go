@@ -133,6 +133,9 @@ func TestEveryKeyCounts(t *testing.T) {
 				text += "enable_tls_streaming = true\nx509_key_pair_streaming.tls_cert_file = '/c'\nx509_key_pair_streaming.tls_key_file = '/k'\n"
 				text = strings.Replace(text, key+" = "+value+"\n", "", 1)
 			}
+			if strings.HasSuffix(key, ".io_type") {
+				text += strings.Replace(key, "io_type", "sandboxer", 1) + " = 'shim'\n"
+			}
 			result, written, report := migrate(t, write(t, text), 0)
 			noted := slices.ContainsFunc(result.Notes, func(n migration.Note) bool {
 				return strings.HasSuffix(n.Key, strings.TrimPrefix(key, "registry")) && n.Kind != migration.Unknown && !strings.Contains(n.Why, "refuses")

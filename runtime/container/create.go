@@ -240,6 +240,7 @@ func (s *Service) settle(c *Container, p *pod.Pod) {
 	c.Streams = &streamerv1.Container{
 		Id: c.ID, PodId: p.ID, Name: c.Config.GetMetadata().GetName(),
 		PodNamespace: m.GetNamespace(), PodName: m.GetName(), PodUid: m.GetUid(),
+		StreamEndpoint: p.StreamEndpoint(),
 	}
 }
 

@@ -63,13 +63,13 @@ func (e *Engine) CreateSandbox(ctx context.Context, s NewSandbox, handler config
 }
 
 // StartSandbox starts a created sandbox and returns its process, 0 if the shim
-// tells none. containerd ends the shim if that fails.
-func (e *Engine) StartSandbox(ctx context.Context, id string) (pid int, err error) {
+// tells none, and the address of the shim. containerd ends the shim if that fails.
+func (e *Engine) StartSandbox(ctx context.Context, id string) (pid int, address string, err error) {
 	instance, err := e.client.SandboxController(shimController).Start(ctx, id)
 	if err != nil {
-		return 0, fmt.Errorf("start sandbox %s: %w", id, err)
+		return 0, "", fmt.Errorf("start sandbox %s: %w", id, err)
 	}
-	return int(instance.Pid), nil
+	return int(instance.Pid), instance.Address, nil
 }
 
 // GetSandbox asks the shim. No shim is a sandbox that is not ready.

@@ -97,16 +97,15 @@ type what struct {
 
 // Start runs the pod's pause container and returns its process. What a failed
 // start has made is for Remove.
-func (s *Service) Start(ctx context.Context, p *pod.Pod) (int, error) {
-	pid := 0
-	err := telemetry.Span(ctx, "pause.start", func(ctx context.Context) (err error) {
-		pid, err = s.start(ctx, p)
+func (s *Service) Start(ctx context.Context, p *pod.Pod) (held pod.Held, err error) {
+	err = telemetry.Span(ctx, "pause.start", func(ctx context.Context) (err error) {
+		held.PID, err = s.start(ctx, p)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("start pause container: %w", err)
+		return pod.Held{}, fmt.Errorf("start pause container: %w", err)
 	}
-	return pid, nil
+	return held, nil
 }
 
 func (s *Service) start(ctx context.Context, p *pod.Pod) (int, error) {

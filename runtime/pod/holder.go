@@ -17,13 +17,25 @@ import (
 // sandbox the shim makes.
 const SandboxerShim = "shim"
 
+// IOTypeStreaming is the io_type, in the configuration, of handlers whose shim
+// serves containers' streams.
+const IOTypeStreaming = "streaming"
+
+// Held is what a holder has made.
+type Held struct {
+	// PID is the process that the pod's PID namespace is of, 0 if that is not
+	// known.
+	PID int
+	// Endpoint is the address of the shim's API, empty without a sandbox.
+	Endpoint string
+}
+
 // Holder runs what a pod has beside namespaces and files: a pause container
 // (*pause.Service) or a sandbox of the handler's shim (*sandbox.Service). Both
 // have the pod's id. Most pods have neither.
 type Holder interface {
-	// Start returns the process that the pod's PID namespace is of, 0 if that
-	// is not known. What a failed start has made is for Remove.
-	Start(ctx context.Context, pod *Pod) (pid int, err error)
+	// What a failed Start has made is for Remove.
+	Start(ctx context.Context, pod *Pod) (held Held, err error)
 	// Look tells whether it lives, and its process.
 	Look(ctx context.Context, podID string) (pid int, alive bool, err error)
 	// Remove goes on over whatever is missing.
@@ -75,13 +87,23 @@ func (p *Pod) settle(handler config.Handler, cfg *runtimeapi.PodSandboxConfig) {
 // hold starts the pod's holder.
 func (s *Service) hold(ctx context.Context, p *Pod, holder Holder) error {
 	operation.Stage(ctx, "sandbox or pause container")
-	pid, err := holder.Start(ctx, p)
+	held, err := holder.Start(ctx, p)
 	if err != nil {
 		return err
 	}
-	p.publish(func(st *State) { st.PausePID = p.shared(pid) })
+	if p.SandboxID() != "" && p.Handler.IOType == IOTypeStreaming {
+		if held.Endpoint == "" {
+			return fmt.Errorf("shim %s tells no address of its sandbox, as io_type = %q needs it: %w", p.Handler.Type, IOTypeStreaming, errdefs.ErrFailedPrecondition)
+		}
+		p.record.StreamEndpoint = held.Endpoint
+	}
+	p.publish(func(st *State) { st.PausePID = p.shared(held.PID) })
 	return nil
 }
+
+// StreamEndpoint is where the sandbox's shim serves the streams of containers,
+// empty if they go through FIFOs. Like the sandbox, it is of the record.
+func (p *Pod) StreamEndpoint() string { return p.record.GetStreamEndpoint() }
 
 // shared is the process whose PID namespace the pod's containers share, if
 // they do.

@@ -3,6 +3,7 @@ package pod_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -91,6 +92,44 @@ func TestSandboxEndedMeanwhile(t *testing.T) {
 	if p, err = s.Get(p.ID); err != nil || p.State().Ready {
 		t.Errorf("state %+v, %v", p.State(), err)
 	}
+}
+
+// TestStreamEndpoint: where a pod's containers have their streams is decided at
+// its start, and outlives this process.
+func TestStreamEndpoint(t *testing.T) {
+	t.Parallel()
+	w := podtest.New()
+	s := pod.New(w.Deps())
+	if _, err := s.Run(t.Context(), podtest.Sandbox("mute"), "streaming"); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "io_type") {
+		t.Errorf("a shim that tells no address: %v", err)
+	}
+	if left := w.Leftovers(); len(left) > 0 {
+		t.Errorf("left are %q", left)
+	}
+	w.Sandboxes.Endpoint = "ttrpc+unix:///run/shim.sock"
+	for _, handler := range []string{"streaming", "vm", "runc"} {
+		p, err := s.Run(t.Context(), podtest.Sandbox(handler), handler)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := ""
+		if handler == "streaming" {
+			want = w.Sandboxes.Endpoint
+		}
+		again := pod.New(w.Deps())
+		if err := again.Recover(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		found, err := again.Get(p.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.StreamEndpoint() != want || found.StreamEndpoint() != want {
+			t.Errorf("%s: endpoint %q, after a restart %q, want %q", handler, p.StreamEndpoint(), found.StreamEndpoint(), want)
+		}
+		again.Close()
+	}
+	s.Close()
 }
 
 // TestSandboxFailures fails each call that a pod of such a handler makes, at

@@ -31,7 +31,7 @@ import (
 // Containerd is what sandboxes need of it; *engine.Engine has it.
 type Containerd interface {
 	CreateSandbox(ctx context.Context, s engine.NewSandbox, handler config.Handler) error
-	StartSandbox(ctx context.Context, id string) (pid int, err error)
+	StartSandbox(ctx context.Context, id string) (pid int, address string, err error)
 	GetSandbox(ctx context.Context, id string) (engine.Sandbox, error)
 	WaitSandbox(ctx context.Context, id string) error
 	StopSandbox(ctx context.Context, id string, grace time.Duration) error
@@ -60,25 +60,24 @@ func New(deps Deps) *Service { return &Service{deps} }
 // lookLimit bounds the look at a shim, which may hang.
 const lookLimit = 10 * time.Second
 
-// Start has the handler's shim make the pod's sandbox and returns its process,
-// 0 if the shim tells none. A shim that cannot is errdefs.ErrFailedPrecondition.
+// Start has the handler's shim make the pod's sandbox. A shim that cannot is errdefs.ErrFailedPrecondition.
 // What a failed start has made is for Remove.
-func (s *Service) Start(ctx context.Context, p *pod.Pod) (pid int, err error) {
+func (s *Service) Start(ctx context.Context, p *pod.Pod) (held pod.Held, err error) {
 	err = telemetry.Span(ctx, "sandbox.start", func(ctx context.Context) error {
-		pid, err = s.start(ctx, p)
+		held, err = s.start(ctx, p)
 		return err
 	})
 	if err != nil {
-		return 0, fmt.Errorf("make the pod's sandbox by shim %s: %w", p.Handler.Type, err)
+		return pod.Held{}, fmt.Errorf("make the pod's sandbox by shim %s: %w", p.Handler.Type, err)
 	}
-	return pid, nil
+	return held, nil
 }
 
-func (s *Service) start(ctx context.Context, p *pod.Pod) (int, error) {
+func (s *Service) start(ctx context.Context, p *pod.Pod) (held pod.Held, err error) {
 	// Root, by number: there is no image to look for accounts in.
 	user, err := users.Resolve(users.Parse("", ""), nil, "")
 	if err != nil {
-		return 0, err
+		return held, err
 	}
 	ociSpec, err := spec.BuildPause(spec.PauseInput{
 		ID: p.ID, Pod: p.Config, Image: ocispec.ImageConfig{Entrypoint: []string{"/pause"}}, ImageName: s.PauseImage,
@@ -87,22 +86,22 @@ func (s *Service) start(ctx context.Context, p *pod.Pod) (int, error) {
 		Sysctls: pod.Sysctls(p.Config, &s.Config),
 	})
 	if err != nil {
-		return 0, err
+		return held, err
 	}
 	err = s.Containerd.CreateSandbox(ctx, engine.NewSandbox{
 		ID: p.ID, Config: p.Config, Spec: ociSpec, Netns: p.Namespaces.Network,
 	}, p.Handler)
 	if errdefs.IsNotImplemented(err) {
-		return 0, fmt.Errorf("it has no sandbox service, as sandboxer = %q needs it: %w: %w", pod.SandboxerShim, err, errdefs.ErrFailedPrecondition)
+		return held, fmt.Errorf("it has no sandbox service, as sandboxer = %q needs it: %w: %w", pod.SandboxerShim, err, errdefs.ErrFailedPrecondition)
 	}
 	if err != nil {
-		return 0, err
+		return held, err
 	}
-	pid, err := s.Containerd.StartSandbox(ctx, p.ID)
+	held.PID, held.Endpoint, err = s.Containerd.StartSandbox(ctx, p.ID)
 	if err != nil {
-		return 0, err
+		return held, err
 	}
-	return pid, s.checkShared(p, pid)
+	return held, s.checkShared(p, held.PID)
 }
 
 // checkShared refuses a pod that would share the host's PID namespace instead

@@ -37,12 +37,14 @@ type world struct {
 	host      bool // the sandbox's process is in the host's PID namespace
 }
 
+const shimAddress = "ttrpc+unix:///run/shim.sock"
+
 func (w *world) CreateSandbox(ctx context.Context, s engine.NewSandbox, _ config.Handler) error {
 	return w.Do(ctx, "Create", func() error { w.got, w.lives = s, true; return nil })
 }
 
-func (w *world) StartSandbox(ctx context.Context, _ string) (int, error) {
-	return w.pid, w.Do(ctx, "Start", func() error { return nil })
+func (w *world) StartSandbox(ctx context.Context, _ string) (int, string, error) {
+	return w.pid, shimAddress, w.Do(ctx, "Start", func() error { return nil })
 }
 
 func (w *world) GetSandbox(ctx context.Context, _ string) (engine.Sandbox, error) {

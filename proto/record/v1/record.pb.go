@@ -52,6 +52,9 @@ type Pod struct {
 	// sandboxer is "shim" if the handler's shim made the pod's sandbox, which
 	// has the pod's id; empty if the pod is only what is made here.
 	Sandboxer string `protobuf:"bytes,15,opt,name=sandboxer,proto3" json:"sandboxer,omitempty"`
+	// stream_endpoint is the address at which that shim serves containers'
+	// streams; empty if they go through FIFOs.
+	StreamEndpoint string `protobuf:"bytes,16,opt,name=stream_endpoint,json=streamEndpoint,proto3" json:"stream_endpoint,omitempty"`
 	// updated is true once UpdatePodSandboxResources has been called: then the
 	// next two count, and not those in config.
 	Updated bool `protobuf:"varint,20,opt,name=updated,proto3" json:"updated,omitempty"`
@@ -167,6 +170,13 @@ func (x *Pod) GetSelinuxMountLabel() string {
 func (x *Pod) GetSandboxer() string {
 	if x != nil {
 		return x.Sandboxer
+	}
+	return ""
+}
+
+func (x *Pod) GetStreamEndpoint() string {
+	if x != nil {
+		return x.StreamEndpoint
 	}
 	return ""
 }
@@ -445,7 +455,7 @@ var File_record_v1_record_proto protoreflect.FileDescriptor
 
 const file_record_v1_record_proto_rawDesc = "" +
 	"\n" +
-	"\x16record/v1/record.proto\x12\x10trivet.record.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xcc\x03\n" +
+	"\x16record/v1/record.proto\x12\x10trivet.record.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xf5\x03\n" +
 	"\x03Pod\x12\x16\n" +
 	"\x06config\x18\x01 \x01(\fR\x06config\x12'\n" +
 	"\x0fruntime_handler\x18\x02 \x01(\tR\x0eruntimeHandler\x129\n" +
@@ -459,7 +469,8 @@ const file_record_v1_record_proto_rawDesc = "" +
 	"\aboot_id\x18\t \x01(\tR\x06bootId\x12.\n" +
 	"\x13selinux_mount_label\x18\n" +
 	" \x01(\tR\x11selinuxMountLabel\x12\x1c\n" +
-	"\tsandboxer\x18\x0f \x01(\tR\tsandboxer\x12\x18\n" +
+	"\tsandboxer\x18\x0f \x01(\tR\tsandboxer\x12'\n" +
+	"\x0fstream_endpoint\x18\x10 \x01(\tR\x0estreamEndpoint\x12\x18\n" +
 	"\aupdated\x18\x14 \x01(\bR\aupdated\x12\x1a\n" +
 	"\boverhead\x18\x15 \x01(\fR\boverhead\x12\x1c\n" +
 	"\tresources\x18\x16 \x01(\fR\tresources\"\xbf\x04\n" +

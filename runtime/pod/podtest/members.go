@@ -64,6 +64,8 @@ func (n *Network) Sweep(ctx context.Context, ids []string, asOf time.Time) (remo
 // Holders is a fake pod.Holder and pod.Sandboxes: pids by pod. Calls, for the
 // name Pauses: Pauses.Start, Pauses.Look, Pauses.Wait, Pauses.Remove.
 type Holders struct {
+	Endpoint string // of sandboxes
+
 	name   string
 	faults *Faults
 	*things[int]
@@ -73,16 +75,16 @@ type Holders struct {
 }
 
 // Start is part of pod.Holder.
-func (h *Holders) Start(ctx context.Context, of *pod.Pod) (pid int, err error) {
+func (h *Holders) Start(ctx context.Context, of *pod.Pod) (held pod.Held, err error) {
 	err = h.faults.Do(ctx, h.name+".Start", func() error {
-		pid = int(1000 + h.last.Add(1))
-		h.Put(of.ID, pid)
+		held = pod.Held{PID: int(1000 + h.last.Add(1)), Endpoint: h.Endpoint}
+		h.Put(of.ID, held.PID)
 		return nil
 	})
 	if err != nil {
-		return 0, err
+		return pod.Held{}, err
 	}
-	return pid, nil
+	return held, nil
 }
 
 // Look is part of pod.Holder.
