@@ -25,6 +25,7 @@ import (
 	"github.com/trivet-cri/trivet/streamer/exec"
 	"github.com/trivet-cri/trivet/streamer/forward"
 	"github.com/trivet-cri/trivet/streamer/handover"
+	"github.com/trivet-cri/trivet/streamer/journald"
 	"github.com/trivet-cri/trivet/streamer/keeper"
 	"github.com/trivet-cri/trivet/streamer/pump"
 	"github.com/trivet-cri/trivet/streamer/server"
@@ -50,7 +51,8 @@ func run(ctx context.Context, env member.Env) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, containerd.Close()) }()
-	pumps, err := pump.New(filepath.Join(cfg.State, "io"), logging(cfg.Streamer), env.Log)
+	journal := journalOf(env)
+	pumps, err := pump.New(filepath.Join(cfg.State, "io"), logging(cfg.Streamer, journal), env.Log)
 	if err != nil {
 		return err
 	}
@@ -89,7 +91,7 @@ func run(ctx context.Context, env member.Env) (err error) {
 		Exec: execs, Attach: attach.New(pumps, containerd, env.Log), Forward: forwarder,
 	}, tokens, sessions, env.Log)
 	p := &parts{
-		pumps: pumps, starter: keeper.NewStarter(filepath.Join(cfg.State, "io"), env.Log), execs: execs,
+		pumps: pumps, journal: journal, starter: keeper.NewStarter(filepath.Join(cfg.State, "io"), env.Log), execs: execs,
 		http: http, grpc: rpc.NewServer(env.Log), sessions: sessions, draining: draining, log: env.Log,
 		handOver: handover.New(handover.Parts{
 			Pumps: pumps, Streams: http, Tokens: tokens, Sessions: sessions, Next: next, TokenFile: tokenFile,
@@ -119,10 +121,25 @@ func takeOver(ctx context.Context, pumps *pump.Pumps, tokens *session.Tokens, to
 }
 
 // logging is the pumps' configuration.
-func logging(cfg config.Streamer) pump.Config {
-	return pump.Config{
+func logging(cfg config.Streamer, journal *journald.Sender) pump.Config {
+	pumps := pump.Config{
 		PipeSize: cfg.PipeSize, RateLimit: cfg.LogRateLimit, MaxSize: int64(cfg.LogMaxSize), MaxFiles: cfg.LogMaxFiles,
 	}
+	if journal != nil {
+		pumps.Also = journal.Send
+	}
+	return pumps
+}
+
+// journalOf is what sends logs to journald, with its metrics; nil if nothing
+// is to.
+func journalOf(env member.Env) *journald.Sender {
+	if !env.Config.Streamer.LogToJournald {
+		return nil
+	}
+	journal := journald.New(journald.Socket, env.Log)
+	env.Metrics.MustRegister(journal.Metrics()...)
+	return journal
 }
 
 // executing is the commands' configuration.

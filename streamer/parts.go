@@ -11,6 +11,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/rpc"
 	"github.com/trivet-cri/trivet/streamer/exec"
 	"github.com/trivet-cri/trivet/streamer/handover"
+	"github.com/trivet-cri/trivet/streamer/journald"
 	"github.com/trivet-cri/trivet/streamer/keeper"
 	"github.com/trivet-cri/trivet/streamer/pump"
 	"github.com/trivet-cri/trivet/streamer/server"
@@ -20,6 +21,7 @@ import (
 // parts are what runs.
 type parts struct {
 	pumps    *pump.Pumps
+	journal  *journald.Sender // nil for none
 	starter  *keeper.Starter
 	execs    *exec.Execs
 	http     *server.Server
@@ -39,9 +41,17 @@ func (p *parts) serve(ctx context.Context) error {
 	defer stopPumps()
 	executing, stopExecs := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopExecs()
+	sending, stopSending := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopSending()
 	base, ctx := errgroup.WithContext(ctx)
 	ctx, stop := context.WithCancel(ctx)
-	base.Go(func() error { return early(ctx, "pumps", p.pumps.Run(pumping)) })
+	base.Go(func() error {
+		defer stopSending()
+		return early(ctx, "pumps", p.pumps.Run(pumping))
+	})
+	if p.journal != nil {
+		base.Go(func() error { return p.journal.Run(sending) })
+	}
 	base.Go(func() error { return p.starter.Run(ctx) })
 	base.Go(func() error {
 		defer stopPumps()

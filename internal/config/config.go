@@ -115,6 +115,7 @@ type Streamer struct {
 	LogRateLimit        int      `toml:"log_rate_limit" comment:"Bytes of output a second that are logged of one container; one that writes more is held back, and nothing is lost. 0 for no limit."`
 	LogMaxSize          int      `toml:"log_max_size" comment:"Bytes at which a log is rotated, besides the kubelet's own rotation. 0 leaves that to the kubelet."`
 	LogMaxFiles         int      `toml:"log_max_files" comment:"Logs of a container that are kept when log_max_size is set, the one in use included."`
+	LogToJournald       bool     `toml:"log_to_journald" comment:"Send what containers log to systemd's journal as well; lines are dropped there when it is away or too slow."`
 }
 
 // CNI configures netsync.

@@ -25,6 +25,9 @@ func (p *pump) commit(s *source, in, out []byte) (time.Duration, error) {
 		p.set.tuning.probe("consumed")
 		p.rate.spend(time.Now(), len(in))
 		p.set.written.add(out)
+		if also := p.set.config.Also; also != nil {
+			also(p.request.GetContainer(), out)
+		}
 		p.recovered()
 		return again, nil
 	}

@@ -81,6 +81,9 @@ type Config struct {
 	// MaxFiles is how many logs of a container are kept, with the one in use, if
 	// MaxSize is set.
 	MaxFiles int
+	// Also is given each batch of records that was logged, with its container. It
+	// must neither wait nor keep them. Nil for nobody.
+	Also func(of *streamerv1.Container, records []byte)
 }
 
 // Pumps is the set of all containers' pumps. Safe for concurrent use.
