@@ -33,12 +33,16 @@ func (s *Service) Run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, han
 		return nil, err
 	}
 	cfg = withDefaults(cfg, handler)
+	files, err := s.filesRequest(cfg, handler)
+	if err != nil {
+		return nil, err
+	}
 	key := keyOf(cfg.GetMetadata())
 	p, err := operation.Do(ctx, s.operations, key, "run pod "+key, s.Config.CreateTimeout.Std(), func(ctx context.Context) (*Pod, error) {
 		if p, err := s.existing(key, cfg, handlerName); p != nil || err != nil {
 			return p, err
 		}
-		return s.run(ctx, cfg, handlerName, handler)
+		return s.run(ctx, cfg, handlerName, handler, files)
 	})
 	if err != nil {
 		return nil, err
@@ -85,13 +89,9 @@ func (p *Pod) taken() error {
 	return fmt.Errorf("pod %s exists, with id %s, and was run otherwise or has ended: %w", p.key, p.ID, errdefs.ErrAlreadyExists)
 }
 
-func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handlerName string, handler config.Handler) (_ *Pod, err error) {
+func (s *Service) run(ctx context.Context, cfg *runtimeapi.PodSandboxConfig, handlerName string, handler config.Handler, files podfiles.Request) (_ *Pod, err error) {
 	operation.Stage(ctx, "plugins")
 	if err := s.Hooks.Admit(ctx); err != nil {
-		return nil, err
-	}
-	files, err := s.filesRequest(cfg, handler)
-	if err != nil {
 		return nil, err
 	}
 	p, err := s.blank(cfg, handlerName, handler)

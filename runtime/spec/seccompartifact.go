@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/moby/profiles/seccomp"
@@ -42,7 +44,18 @@ func artifactSeccomp(from annotatedProfile, text []byte, s *specs.Spec, host *Ho
 	if !host.Seccomp {
 		return nil, unable("annotation "+from.key, from.value, "cannot be had: this kernel has no seccomp")
 	}
-	profile, err := seccomp.LoadProfile(string(text), s)
+	// The library takes it for granted that no rule is null.
+	var rules struct {
+		Syscalls []*struct{} `json:"syscalls"`
+	}
+	err := json.Unmarshal(text, &rules)
+	if slices.Contains(rules.Syscalls, nil) {
+		return nil, annotation.Invalid(from.key, from.value, "has a seccomp profile with a rule that is null")
+	}
+	var profile *specs.LinuxSeccomp
+	if err == nil {
+		profile, err = seccomp.LoadProfile(string(text), s)
+	}
 	switch {
 	case err != nil:
 		return nil, annotation.Invalid(from.key, from.value, "has no seccomp profile: %v", err)

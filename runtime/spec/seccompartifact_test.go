@@ -80,6 +80,25 @@ func TestSeccompArtifact(t *testing.T) {
 		in.SeccompProfile = []byte(text)
 		refused(t, in, wrong, profileKey, profileRef, why)
 	}
+	in.SeccompProfile = []byte(`{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [null]}`)
+	refused(t, in, wrong, profileKey, "null")
 	in.Host.Seccomp = false
 	refused(t, in, lacks, profileKey, "no seccomp")
+}
+
+// FuzzSeccompArtifact: no artifact ends the process, or has a listener.
+func FuzzSeccompArtifact(f *testing.F) {
+	for _, seed := range []string{
+		`{"defaultAction":"SCMP_ACT_ERRNO","syscalls":[{"names":["read"],"action":"SCMP_ACT_ALLOW","excludes":{"caps":["CAP_CHOWN"],"minKernel":"4.8"}}]}`,
+		`{"defaultAction":"SCMP_ACT_LOG","archMap":[{"architecture":"SCMP_ARCH_X86_64"}],"syscalls":[null]}`, `{"syscalls":[{"includes":null}],"SYSCALLS":[null]}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		in := asking(profileKey, profileRef)
+		in.SeccompProfile = text
+		if s, err := spec.Build(in); err == nil && (s.Linux.Seccomp == nil || s.Linux.Seccomp.ListenerPath != "") {
+			t.Errorf("%q is taken: %+v", text, s.Linux.Seccomp)
+		}
+	})
 }
