@@ -20,6 +20,7 @@ func TestAnnotations(t *testing.T) {
 	kubelet := t.TempDir()
 	group := ownGroup(t, func(c *config.Config) {
 		c.Runtime.KubeletRoot = kubelet
+		c.Streamer.LogToJournald = true // that the machine need not have
 		handler := c.Runtime.Handlers["runc"]
 		handler.AllowedAnnotations = []string{"*.crio.io"}
 		c.Runtime.Handlers["runc"] = handler

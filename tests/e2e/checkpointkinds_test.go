@@ -112,19 +112,25 @@ func pushCheckpoint(ctx context.Context, registry, repository, tag, archive stri
 	if err != nil {
 		return err
 	}
-	describe := func(kind string, content []byte) ocispec.Descriptor {
-		return ocispec.Descriptor{MediaType: kind, Digest: digest.FromBytes(content), Size: int64(len(content))}
-	}
-	manifest, err := json.Marshal(ocispec.Manifest{
-		Versioned: specs.Versioned{SchemaVersion: 2}, MediaType: ocispec.MediaTypeImageManifest,
-		Config: describe(ocispec.MediaTypeImageConfig, config), Layers: []ocispec.Descriptor{describe(ocispec.MediaTypeImageLayer, layer)},
+	return push(ctx, registry, repository, tag, ocispec.Manifest{
+		Config: described(ocispec.MediaTypeImageConfig, config), Layers: []ocispec.Descriptor{described(ocispec.MediaTypeImageLayer, layer)},
 		Annotations: map[string]string{"org.criu.checkpoint.container.name": "counter"},
-	})
+	}, layer, config)
+}
+
+func described(kind string, content []byte) ocispec.Descriptor {
+	return ocispec.Descriptor{MediaType: kind, Digest: digest.FromBytes(content), Size: int64(len(content))}
+}
+
+// push sends a manifest and its blobs to the lab's registry.
+func push(ctx context.Context, registry, repository, tag string, content ocispec.Manifest, blobs ...[]byte) error {
+	content.Versioned, content.MediaType = specs.Versioned{SchemaVersion: 2}, ocispec.MediaTypeImageManifest
+	manifest, err := json.Marshal(content)
 	if err != nil {
 		return err
 	}
 	base := "http://" + registry + "/v2/" + repository
-	for _, blob := range [][]byte{layer, config} {
+	for _, blob := range blobs {
 		sum := sha256.Sum256(blob)
 		if err := send(ctx, http.MethodPost, fmt.Sprintf("%s/blobs/uploads/?digest=sha256:%x", base, sum), "application/octet-stream", blob); err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/trivet-cri/trivet/internal/config"
@@ -90,15 +91,30 @@ func TestSeccompNotifier(t *testing.T) {
 	}
 }
 
-// TestSeccompAnnotation: a profile that the pod names for one of its containers.
+// TestSeccompAnnotation: a profile that the pod names for one of its containers,
+// also one in an OCI artifact.
 func TestSeccompAnnotation(t *testing.T) {
 	ctx := limit(t, 2*time.Minute)
 	group := ownGroup(t, allow("seccomp-profile.crio.io"))
-	pod := runPod(t, group.CRI, "annotated", annotations(map[string]string{"seccomp-profile.kubernetes.cri-o.io/one": "runtime/default"}))
+	pod := runPod(t, group.CRI, "annotated", annotations(map[string]string{
+		"seccomp-profile.kubernetes.cri-o.io/one": "runtime/default",
+		"seccomp-profile.crio.io/three":           "docker.io/test/profile:1", "seccomp-profile.crio.io/four": "docker.io/test/profile:none",
+	}))
 	for name, want := range map[string]string{"one": "Seccomp: 2", "two": "Seccomp: 0"} {
 		c := need(pod.Run(ctx, name))(t)
 		if out := need(c.Output(ctx, "grep '^Seccomp:' /proc/1/status | tr '\\t' ' '"))(t); strings.TrimSpace(out) != want {
 			t.Errorf("%s has %q, want %q", name, out, want)
 		}
 	}
+	profile := []byte(`{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [
+		{"names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_ERRNO", "errnoRet": 18, "excludes": {"caps": ["CAP_SYS_ADMIN"]}}]}`)
+	ok(t, push(ctx, stage.Lab.Registry, "docker.io/test/profile", "1", ocispec.Manifest{
+		Config: ocispec.DescriptorEmptyJSON, Layers: []ocispec.Descriptor{described("application/json", profile)},
+	}, profile, ocispec.DescriptorEmptyJSON.Data))
+	c := need(pod.Run(ctx, "three"))(t)
+	if out := need(c.Output(ctx, "mkdir /tmp/new 2>&1 || :"))(t); !strings.Contains(out, "cross-device") {
+		t.Errorf("the artifact's profile lets it, or says otherwise: %q", out)
+	}
+	_, err := pod.Create(ctx, "four")
+	says(t, err, "NotFound", "seccomp-profile.crio.io/four", "docker.io/test/profile:none")
 }
