@@ -77,7 +77,7 @@ func connect(ctx context.Context, cfg *config.Config) (_ *others, err error) {
 			err = errors.Join(err, o.close())
 		}
 	}()
-	if o.containerd, err = engine.Connect(ctx, cfg.Containerd); err != nil {
+	if o.containerd, err = engine.Connect(ctx, cfg.Containerd, cfg.ContainerdState()); err != nil {
 		return nil, err
 	}
 	o.closers.Add("connection to containerd", func(context.Context) error { return o.containerd.Close() })

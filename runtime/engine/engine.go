@@ -32,11 +32,14 @@ import (
 type Engine struct {
 	client *containerd.Client
 	socket string
+	state  string // containerd's state directory
+	// namespace is the one of containerd's in which all is.
+	namespace string
 }
 
 // Connect waits until containerd answers on its socket, for at most
-// cfg.ConnectTimeout.
-func Connect(ctx context.Context, cfg config.Containerd) (*Engine, error) {
+// cfg.ConnectTimeout. state is containerd's state directory.
+func Connect(ctx context.Context, cfg config.Containerd, state string) (*Engine, error) {
 	client, err := containerd.New(cfg.Socket,
 		containerd.WithDefaultNamespace(cfg.Namespace),
 		containerd.WithTimeout(time.Second),
@@ -48,7 +51,7 @@ func Connect(ctx context.Context, cfg config.Containerd) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to containerd at %s: %w", cfg.Socket, err)
 	}
-	e := &Engine{client: client, socket: cfg.Socket}
+	e := &Engine{client: client, socket: cfg.Socket, state: state, namespace: cfg.Namespace}
 	ctx, cancel := context.WithTimeout(ctx, cfg.ConnectTimeout.Std())
 	defer cancel()
 	for {

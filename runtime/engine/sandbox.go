@@ -12,6 +12,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/bootstrap"
 	"github.com/trivet-cri/trivet/internal/config"
 )
 
@@ -63,13 +64,24 @@ func (e *Engine) CreateSandbox(ctx context.Context, s NewSandbox, handler config
 }
 
 // StartSandbox starts a created sandbox and returns its process, 0 if the shim
-// tells none, and the address of the shim. containerd ends the shim if that fails.
-func (e *Engine) StartSandbox(ctx context.Context, id string) (pid int, address string, err error) {
+// tells none. containerd ends the shim if that fails.
+func (e *Engine) StartSandbox(ctx context.Context, id string) (pid int, err error) {
 	instance, err := e.client.SandboxController(shimController).Start(ctx, id)
 	if err != nil {
-		return 0, "", fmt.Errorf("start sandbox %s: %w", id, err)
+		return 0, fmt.Errorf("start sandbox %s: %w", id, err)
 	}
-	return int(instance.Pid), instance.Address, nil
+	return int(instance.Pid), nil
+}
+
+// SandboxAddress is where the shim of a sandbox serves its APIs, as
+// <ttrpc|grpc>+ADDRESS. containerd's API has a field for it and leaves it empty, at
+// least up to version 2.4, so it is read where containerd itself keeps it.
+func (e *Engine) SandboxAddress(id string) (string, error) {
+	shim, err := bootstrap.Read(e.state, bootstrap.Sandboxes, e.namespace, id)
+	if err != nil {
+		return "", fmt.Errorf("address of sandbox %s: %w", id, err)
+	}
+	return shim.Protocol + "+" + shim.Address, nil
 }
 
 // GetSandbox asks the shim. No shim is a sandbox that is not ready.

@@ -26,7 +26,8 @@ type Held struct {
 	// PID is the process that the pod's PID namespace is of, 0 if that is not
 	// known.
 	PID int
-	// Endpoint is the address of the shim's API, empty without a sandbox.
+	// Endpoint is where the shim serves the streams of containers, empty if
+	// these go through FIFOs.
 	Endpoint string
 }
 
@@ -91,12 +92,7 @@ func (s *Service) hold(ctx context.Context, p *Pod, holder Holder) error {
 	if err != nil {
 		return err
 	}
-	if p.SandboxID() != "" && p.Handler.IOType == IOTypeStreaming {
-		if held.Endpoint == "" {
-			return fmt.Errorf("shim %s tells no address of its sandbox, as io_type = %q needs it: %w", p.Handler.Type, IOTypeStreaming, errdefs.ErrFailedPrecondition)
-		}
-		p.record.StreamEndpoint = held.Endpoint
-	}
+	p.record.StreamEndpoint = held.Endpoint
 	p.publish(func(st *State) { st.PausePID = p.shared(held.PID) })
 	return nil
 }

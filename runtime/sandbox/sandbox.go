@@ -31,7 +31,8 @@ import (
 // Containerd is what sandboxes need of it; *engine.Engine has it.
 type Containerd interface {
 	CreateSandbox(ctx context.Context, s engine.NewSandbox, handler config.Handler) error
-	StartSandbox(ctx context.Context, id string) (pid int, address string, err error)
+	StartSandbox(ctx context.Context, id string) (pid int, err error)
+	SandboxAddress(id string) (string, error)
 	GetSandbox(ctx context.Context, id string) (engine.Sandbox, error)
 	WaitSandbox(ctx context.Context, id string) error
 	StopSandbox(ctx context.Context, id string, grace time.Duration) error
@@ -97,9 +98,14 @@ func (s *Service) start(ctx context.Context, p *pod.Pod) (held pod.Held, err err
 	if err != nil {
 		return held, err
 	}
-	held.PID, held.Endpoint, err = s.Containerd.StartSandbox(ctx, p.ID)
+	held.PID, err = s.Containerd.StartSandbox(ctx, p.ID)
 	if err != nil {
 		return held, err
+	}
+	if p.Handler.IOType == pod.IOTypeStreaming {
+		if held.Endpoint, err = s.Containerd.SandboxAddress(p.ID); err != nil {
+			return held, fmt.Errorf("io_type = %q: %w", pod.IOTypeStreaming, err)
+		}
 	}
 	return held, s.checkShared(p, held.PID)
 }

@@ -43,8 +43,12 @@ func (w *world) CreateSandbox(ctx context.Context, s engine.NewSandbox, _ config
 	return w.Do(ctx, "Create", func() error { w.got, w.lives = s, true; return nil })
 }
 
-func (w *world) StartSandbox(ctx context.Context, _ string) (int, string, error) {
-	return w.pid, shimAddress, w.Do(ctx, "Start", func() error { return nil })
+func (w *world) SandboxAddress(string) (string, error) {
+	return shimAddress, w.Do(context.Background(), "Address", func() error { return nil })
+}
+
+func (w *world) StartSandbox(ctx context.Context, _ string) (int, error) {
+	return w.pid, w.Do(ctx, "Start", func() error { return nil })
 }
 
 func (w *world) GetSandbox(ctx context.Context, _ string) (engine.Sandbox, error) {
@@ -130,6 +134,28 @@ func TestStart(t *testing.T) {
 	if s.Annotations["io.kubernetes.cri.sandbox-id"] != p.ID || s.Annotations["io.kubernetes.cri.container-type"] != "sandbox" ||
 		s.Annotations["io.kubernetes.cri.podsandbox.image-name"] != "pause:1" || s.Linux.Sysctl["net.ipv4.ip_forward"] != "1" {
 		t.Errorf("annotations %v, sysctls %v", s.Annotations, s.Linux.Sysctl)
+	}
+}
+
+// TestStreamEndpoint: only for the io_type that needs it is a shim's address
+// asked for.
+func TestStreamEndpoint(t *testing.T) {
+	t.Parallel()
+	for ioType, want := range map[string]string{"": "", "fifo": "", "streaming": shimAddress} {
+		w := &world{}
+		p, err := run(t, w, config.Handler{Type: "io.containerd.kata.v2", IOType: ioType}, podtest.Sandbox("web"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.StreamEndpoint() != want {
+			t.Errorf("%q: endpoint %q", ioType, p.StreamEndpoint())
+		}
+	}
+	w := &world{}
+	w.Fail("Address", podtest.Before, 1)
+	_, err := run(t, w, config.Handler{Type: "io.containerd.kata.v2", IOType: "streaming"}, podtest.Sandbox("web"))
+	if !errors.Is(err, podtest.ErrInjected) || !strings.Contains(err.Error(), "io_type") {
+		t.Errorf("without an address: %v", err)
 	}
 }
 

@@ -2,12 +2,9 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -18,12 +15,11 @@ import (
 	"github.com/containerd/ttrpc"
 	"google.golang.org/grpc"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/trivet-cri/trivet/internal/bootstrap"
 )
 
 const (
-	// bundles is where containerd has a directory of each task, below its
-	// state directory and the namespace.
-	bundles = "io.containerd.runtime.v2.task"
 	// shimVersion is that of the task service that is spoken here.
 	shimVersion = 3
 	// dialLimit bounds connecting to a shim.
@@ -53,23 +49,12 @@ type shim struct {
 	tasks  shimapi.TTRPCTaskService
 }
 
-// bootstrap is what containerd writes down of how to reach a shim.
-type bootstrap struct {
-	Version  int    `json:"version"`
-	Address  string `json:"address"`
-	Protocol string `json:"protocol"`
-}
-
 // dialShim connects to a container's shim, if it is of the kind that is
 // understood here and can be reached.
 func (e *Engine) dialShim(container string) (*shim, error) {
-	text, err := os.ReadFile(filepath.Join(e.state, bundles, e.namespace, container, "bootstrap.json"))
+	how, err := bootstrap.Read(e.state, bootstrap.Tasks, e.namespace, container)
 	if err != nil {
-		return nil, fmt.Errorf("find shim: %w", err)
-	}
-	var how bootstrap
-	if err := json.Unmarshal(text, &how); err != nil {
-		return nil, fmt.Errorf("read address of shim: %w", err)
+		return nil, err
 	}
 	path, ok := strings.CutPrefix(how.Address, "unix://")
 	if !ok || how.Version != shimVersion || how.Protocol != "ttrpc" {

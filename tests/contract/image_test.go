@@ -20,7 +20,7 @@ func TestImages(t *testing.T) {
 		Namespace:      "trivet-contract-images",
 		ConnectTimeout: config.Duration(30 * time.Second),
 		RequestTimeout: config.Duration(2 * time.Minute),
-	})
+	}, "")
 	if err != nil {
 		t.Fatal(err)
 	}

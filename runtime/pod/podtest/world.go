@@ -75,7 +75,6 @@ func Config() config.Runtime {
 	cfg.Handlers["annotated"] = config.Handler{
 		Type: "io.containerd.runc.v2", AllowedAnnotations: []string{"shm-size.crio.io", "link-logs.crio.io", "seccomp-profile.crio.io"},
 	}
-	cfg.Handlers["streaming"] = config.Handler{Type: "io.containerd.kata.v2", Sandboxer: "shim", IOType: "streaming"}
 	cfg.Handlers["listening"] = config.Handler{Type: "io.containerd.runc.v2", AllowedAnnotations: []string{"seccomp-notifier-action.crio.io"}}
 	return cfg
 }
