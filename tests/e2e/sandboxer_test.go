@@ -41,6 +41,7 @@ var sandboxShim = sync.OnceValues(func() (string, error) {
 // withHandlers is an edit that adds the handlers of these tests:
 //
 //	sandboxed  the shim makes the pod's sandbox
+//	streaming  it also serves the streams of containers
 //	incapable  it is asked to, but cannot
 //	special    another snapshotter, network and base spec, annotations
 func withHandlers(t *testing.T) func(*config.Config) {
@@ -68,10 +69,13 @@ func withHandlers(t *testing.T) func(*config.Config) {
 		runc := c.Runtime.Handlers["runc"]
 		sandboxed, incapable, special := runc, runc, runc
 		sandboxed.Path, sandboxed.Sandboxer = shim, "shim"
+		streaming := sandboxed
+		streaming.IOType = "streaming"
 		incapable.Sandboxer = "shim"
 		special.Snapshotter, special.CNIConfDir, special.BaseRuntimeSpec = "native", filepath.Join(dir, "net.d"), basePath
 		special.PodAnnotations, special.ContainerAnnotations = []string{"pod.example/*"}, []string{"container.example/*"}
 		c.Runtime.Handlers["sandboxed"], c.Runtime.Handlers["incapable"], c.Runtime.Handlers["special"] = sandboxed, incapable, special
+		c.Runtime.Handlers["streaming"] = streaming
 		c.Runtime.StopTimeout = config.Duration(3 * time.Second)
 	}
 }
@@ -80,7 +84,7 @@ func withHandlers(t *testing.T) func(*config.Config) {
 // them away again.
 func TestHandlers(t *testing.T) {
 	group := ownGroup(t, withHandlers(t))
-	for _, handler := range []string{"", "runc", "crun", "sandboxed", "special"} {
+	for _, handler := range []string{"", "runc", "crun", "sandboxed", "streaming", "special"} {
 		t.Run("handler "+handler, func(t *testing.T) {
 			ctx := limit(t, time.Minute)
 			before := need(group.Residue(ctx))(t)
@@ -115,7 +119,7 @@ func TestHandlers(t *testing.T) {
 	}
 	ctx := limit(t, time.Minute)
 	before := need(group.Residue(ctx))(t)
-	says(t, run1(ctx, group.CRI, "unknown", "fantasy"), "fantasy", "configured are crun, incapable, runc, sandboxed, special")
+	says(t, run1(ctx, group.CRI, "unknown", "fantasy"), "fantasy", "configured are crun, incapable, runc, sandboxed, special, streaming")
 	says(t, run1(ctx, group.CRI, "incapable", "incapable"), "io.containerd.runc.v2", `sandboxer = "shim"`)
 	ok(t, group.AwaitNoResidue(ctx, before))
 }

@@ -2,11 +2,13 @@
 // handlers whose shim makes the pod's sandbox. Shims of virtual machines have
 // one; containerd's own shim for runc has none any more. Its "machine" is a
 // process that sleeps in a PID namespace of its own: killing it plays the
-// machine's death.
+// machine's death. It also serves streams of processes, as io_type = "streaming" needs it.
 package main
 
 import (
 	"context"
+	"errors"
+	"os"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -15,7 +17,7 @@ import (
 	api "github.com/containerd/containerd/api/runtime/sandbox/v1"
 	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/manager"
-	_ "github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task/plugin"
+	"github.com/containerd/containerd/v2/cmd/containerd-shim-runc-v2/task"
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/containerd/v2/pkg/shutdown"
 	"github.com/containerd/containerd/v2/pkg/sys/reaper"
@@ -39,7 +41,45 @@ func main() {
 			return &service{shutdown: end.(shutdown.Service), ended: make(chan struct{})}, nil
 		},
 	})
+	registry.Register(&plugin.Registration{
+		Type: plugins.TTRPCPlugin, ID: "task", Requires: []plugin.Type{plugins.EventPlugin, plugins.InternalPlugin},
+		InitFn: func(ic *plugin.InitContext) (any, error) {
+			publisher, err := ic.GetByID(plugins.EventPlugin, "publisher")
+			if err != nil {
+				return nil, err
+			}
+			end, err := ic.GetByID(plugins.InternalPlugin, "shutdown")
+			if err != nil {
+				return nil, err
+			}
+			return newService(ic.Context, publisher.(shim.Publisher), end.(shutdown.Service))
+		},
+	})
 	shim.RunShim(context.Background(), manager.NewShimManager("io.containerd.runc.v2"))
+}
+
+// processes are the services about processes and their streams.
+type processes struct {
+	tasks
+	*streams
+}
+
+func newService(ctx context.Context, publisher shim.Publisher, end shutdown.Service) (*processes, error) {
+	runc, err := task.NewTaskService(ctx, publisher, end)
+	if err != nil {
+		return nil, err
+	}
+	streams, err := newStreams()
+	if err != nil {
+		return nil, err
+	}
+	end.RegisterCallback(func(context.Context) error { return os.RemoveAll(streams.dir) })
+	return &processes{tasks{runc, streams}, streams}, nil
+}
+
+// RegisterTTRPC is part of shim.TTRPCService.
+func (p *processes) RegisterTTRPC(server *ttrpc.Server) error {
+	return errors.Join(p.tasks.RegisterTTRPC(server), p.streams.RegisterTTRPC(server))
 }
 
 // service is the sandbox of the one pod that the shim is of.
