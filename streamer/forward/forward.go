@@ -97,7 +97,7 @@ func pipe(ctx context.Context, conn *net.TCPConn, client Stream) error {
 	stop := context.AfterFunc(ctx, func() { end(context.Cause(ctx)) })
 	var copies sync.WaitGroup
 	copies.Go(func() { // client to pod
-		if err := copyTo(conn, client); err != nil {
+		if err := copyIn(conn, client.ReadWriteCloser); err != nil {
 			end(fmt.Errorf("copy to pod: %w", err))
 			return
 		}
@@ -127,6 +127,15 @@ func pipe(ctx context.Context, conn *net.TCPConn, client Stream) error {
 const chunk = 64 << 10
 
 var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
+
+// copyIn has the client's end write what it has, if it can.
+func copyIn(to io.Writer, from io.Reader) error {
+	if pushing, ok := from.(io.WriterTo); ok {
+		_, err := pushing.WriteTo(to)
+		return err
+	}
+	return copyTo(to, from)
+}
 
 func copyTo(to io.Writer, from io.Reader) error {
 	buffer, _ := chunks.Get().(*[chunk]byte)

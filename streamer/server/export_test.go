@@ -8,8 +8,44 @@ import (
 // Gather is the writer that makes one write of each SPDY frame.
 func Gather(conn net.Conn) io.Writer { return &gatherer{conn: conn} }
 
-// Split is the reader that makes several of each big SPDY data frame.
-func Split(from io.Reader) io.Reader { return &wire{from: from, active: func() {}} }
+// Wire is what the SPDY library reads, of what comes from a client.
+type Wire struct{ *wire }
 
-// FrameLimit is how big those become.
-const FrameLimit = frameLimit
+// NewWire makes one.
+func NewWire(from io.Reader) Wire {
+	return Wire{&wire{from: from, inboxes: newInboxes(), active: func() {}}}
+}
+
+// Inbox has a stream's data; nil if there is none.
+func (w Wire) Inbox(stream uint32) io.ReadCloser {
+	if in := w.inboxes.of(stream); in != nil {
+		return inboxCloser{in}
+	}
+	return nil
+}
+
+// Finish says that no more comes for a stream.
+func (w Wire) Finish(stream uint32) { w.inboxes.finish(stream) }
+
+// Waiting is how many pieces are in inboxes.
+func (w Wire) Waiting() int {
+	w.inboxes.mu.Lock()
+	defer w.inboxes.mu.Unlock()
+	return w.inboxes.waiting
+}
+
+// End ends all inboxes.
+func (w Wire) End() { w.inboxes.end() }
+
+type inboxCloser struct{ *inbox }
+
+func (in inboxCloser) Close() error { in.drop(); return nil }
+
+// PieceSize is how much one piece of an inbox has.
+const PieceSize = pieceSize
+
+// InboxLimit is how many wait for a stream's reader.
+const InboxLimit = inboxLimit
+
+// ErrBadFrame ends a session.
+var ErrBadFrame = errBadFrame

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/moby/spdystream"
 	"k8s.io/cri-streaming/pkg/streaming/portforward"
 
 	"github.com/trivet-cri/trivet/internal/telemetry"
@@ -65,13 +64,13 @@ type spdyForward struct {
 // pair are the two streams of a connection.
 type pair struct {
 	port           int32
-	data, failure  *spdystream.Stream
+	data, failure  *spdyStream
 	creationExpiry *time.Timer
 }
 
 // accept is called for each new stream. It must not block: frames of others
 // are behind it. An error resets the stream.
-func (f *spdyForward) accept(conn *spdyConn, stream *spdystream.Stream) error {
+func (f *spdyForward) accept(conn *spdyConn, stream *spdyStream) error {
 	port, err := strconv.ParseUint(stream.Headers().Get(portforward.PortHeader), 10, 16)
 	if err != nil || port == 0 {
 		return fmt.Errorf("header %q is %q, not a port", portforward.PortHeader, stream.Headers().Get(portforward.PortHeader))
@@ -106,7 +105,7 @@ func (f *spdyForward) accept(conn *spdyConn, stream *spdystream.Stream) error {
 	return nil
 }
 
-func (p *pair) add(stream *spdystream.Stream, kind string, port int32) error {
+func (p *pair) add(stream *spdyStream, kind string, port int32) error {
 	into := &p.data
 	if kind == portforward.StreamTypeError {
 		into = &p.failure
@@ -123,7 +122,7 @@ func (p *pair) add(stream *spdystream.Stream, kind string, port int32) error {
 
 // requestID tells which streams belong together. Old clients do not say; they
 // open the error stream and then the data stream, two numbers later.
-func requestID(stream *spdystream.Stream) string {
+func requestID(stream *spdyStream) string {
 	if id := stream.Headers().Get(portforward.PortForwardRequestIDHeader); id != "" {
 		return id
 	}
@@ -142,7 +141,7 @@ func (f *spdyForward) expire(conn *spdyConn, id string, p *pair) {
 		delete(f.pairs, id)
 	}
 	f.mu.Unlock()
-	for _, stream := range []*spdystream.Stream{p.data, p.failure} {
+	for _, stream := range []*spdyStream{p.data, p.failure} {
 		if late && stream != nil {
 			conn.drop(stream)
 		}

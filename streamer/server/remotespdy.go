@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/moby/spdystream"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 )
 
@@ -60,12 +59,12 @@ func (s *Server) remoteOverSPDY(c *client, want wanted) (*remote, error) {
 type gathering struct {
 	mu       sync.Mutex
 	missing  []string
-	streams  map[string]*spdystream.Stream
+	streams  map[string]*spdyStream
 	complete chan struct{}
 }
 
 func newGathering(want wanted, protocol string) *gathering {
-	g := &gathering{streams: make(map[string]*spdystream.Stream), complete: make(chan struct{})}
+	g := &gathering{streams: make(map[string]*spdyStream), complete: make(chan struct{})}
 	// Versions 1 and 2 cannot resize.
 	resize := want.GetTty() && (protocol == remotecommand.StreamProtocolV4Name || protocol == remotecommand.StreamProtocolV3Name)
 	for kind, asked := range map[string]bool{
@@ -83,7 +82,7 @@ func newGathering(want wanted, protocol string) *gathering {
 	return g
 }
 
-func (g *gathering) accept(_ *spdyConn, stream *spdystream.Stream) error {
+func (g *gathering) accept(_ *spdyConn, stream *spdyStream) error {
 	kind := stream.Headers().Get(remotecommand.StreamType)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -100,7 +99,7 @@ func (g *gathering) accept(_ *spdyConn, stream *spdystream.Stream) error {
 }
 
 // wait returns the streams by type; with an error, those that have come.
-func (g *gathering) wait(ctx context.Context, limit time.Duration) (map[string]*spdystream.Stream, error) {
+func (g *gathering) wait(ctx context.Context, limit time.Duration) (map[string]*spdyStream, error) {
 	expired := time.NewTimer(limit)
 	defer expired.Stop()
 	var err error

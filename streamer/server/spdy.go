@@ -1,6 +1,7 @@
 package server
 
 import (
+	"bufio"
 	"fmt"
 	"net/http"
 	"strings"
@@ -19,6 +20,8 @@ const (
 	streamHeaders     = 32
 	streamHeaderSize  = 4 << 10  // bytes, of a name or a value
 	controlFrameLimit = 64 << 10 // bytes
+	// controlBuffer, in bytes, is read at once. More would have to be copied.
+	controlBuffer = 4 << 10
 	// streamLimit is how many may be open in one session.
 	streamLimit = 4096
 )
@@ -30,10 +33,11 @@ const (
 // the connection is done with it.
 type spdyConn struct {
 	inner  *spdystream.Connection
-	accept func(*spdyConn, *spdystream.Stream) error
+	wire   *wire
+	accept func(*spdyConn, *spdyStream) error
 
 	mu      sync.Mutex
-	streams map[*spdystream.Stream]struct{}
+	streams map[*spdyStream]struct{}
 	ended   bool
 }
 
@@ -52,25 +56,25 @@ func upgradeSPDY(c *client, protocols []string) (conn *wire, protocol string, er
 	header.Set(httpstream.HeaderConnection, httpstream.HeaderUpgrade)
 	header.Set(httpstream.HeaderUpgrade, spdyProtocol)
 	c.response.WriteHeader(http.StatusSwitchingProtocols)
-	taken, buffered, err := c.response.Hijack()
+	taken, _, err := c.response.Hijack()
 	if err != nil {
 		return nil, "", err
 	}
 	c.session.Agreed(protocol)
-	return newWire(taken, buffered.Reader, c), protocol, nil
+	return newWire(taken, bufio.NewReaderSize(taken, controlBuffer), c), protocol, nil
 }
 
 // serveSPDY serves SPDY on conn until close. accept is called for each new
 // stream, from several goroutines. It must not block: frames of others are
 // behind it. An error resets the stream.
-func serveSPDY(c *client, conn *wire, accept func(*spdyConn, *spdystream.Stream) error) (*spdyConn, error) {
+func serveSPDY(c *client, conn *wire, accept func(*spdyConn, *spdyStream) error) (*spdyConn, error) {
 	inner, err := spdystream.NewConnectionWithOptions(conn, true,
 		spdy.WithMaxHeaderCount(streamHeaders), spdy.WithMaxHeaderFieldSize(streamHeaderSize),
 		spdy.WithMaxControlFramePayloadSize(controlFrameLimit))
 	if err != nil {
 		return nil, fmt.Errorf("begin SPDY: %w", err)
 	}
-	s := &spdyConn{inner: inner, accept: accept, streams: make(map[*spdystream.Stream]struct{})}
+	s := &spdyConn{inner: inner, wire: conn, accept: accept, streams: make(map[*spdyStream]struct{})}
 	c.background(func() { inner.Serve(s.begin) })
 	c.background(func() {
 		<-inner.CloseChan()
@@ -83,7 +87,8 @@ func serveSPDY(c *client, conn *wire, accept func(*spdyConn, *spdystream.Stream)
 }
 
 // begin is called for each stream that the client opens.
-func (s *spdyConn) begin(stream *spdystream.Stream) {
+func (s *spdyConn) begin(opened *spdystream.Stream) {
+	stream := &spdyStream{Stream: opened, wire: s.wire, in: s.wire.inboxes.of(opened.Identifier())}
 	err := s.add(stream)
 	if err == nil {
 		// A stream without a reply would block its writers for ever.
@@ -97,10 +102,10 @@ func (s *spdyConn) begin(stream *spdystream.Stream) {
 	}
 }
 
-func (s *spdyConn) add(stream *spdystream.Stream) error {
+func (s *spdyConn) add(stream *spdyStream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.ended {
+	if s.ended || stream.in == nil {
 		return errGone
 	}
 	if len(s.streams) >= streamLimit {
@@ -111,7 +116,7 @@ func (s *spdyConn) add(stream *spdystream.Stream) error {
 }
 
 // drop resets streams, unless both sides have ended them, and forgets them.
-func (s *spdyConn) drop(streams ...*spdystream.Stream) {
+func (s *spdyConn) drop(streams ...*spdyStream) {
 	s.mu.Lock()
 	for _, stream := range streams {
 		delete(s.streams, stream)
@@ -129,6 +134,7 @@ func (s *spdyConn) close() {
 	open := s.streams
 	s.streams = nil
 	s.mu.Unlock()
+	s.wire.inboxes.end()
 	for stream := range open {
 		_ = stream.Reset()
 	}

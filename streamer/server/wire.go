@@ -2,34 +2,44 @@ package server
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"net"
-	"slices"
 )
 
+// What is known here of SPDY's frames.
 const (
-	// frameLimit, in bytes, is the size of data frames that the SPDY library
-	// gets to see. It keeps up to 250 of a connection.
-	frameLimit = 64 << 10
-	// finFlag of a data frame ends its stream.
+	// frameHeader is how long the header of a frame is, in bytes. Its last
+	// three are the length of what follows.
+	frameHeader = 8
+	// controlBit, of the first byte, tells control frames from those of data.
+	controlBit = 0x80
+	// finFlag, of a data frame or what opens a stream, ends this direction.
 	finFlag = 1
+	// synStream and rstStream are control frames that begin with a stream's
+	// number. They have at least, and exactly, so many bytes.
+	synStream, synStreamSize = 1, 10
+	rstStream, rstStreamSize = 3, 8
 )
 
-// wire is the connection below a SPDY session. It splits data frames: a
-// client may send some of 16 MB, which would fill the memory.
+var errBadFrame = errors.New("control frame has a wrong size")
+
+// wire is the connection below a SPDY session. Control frames go to the SPDY
+// library; data does not: it would be copied more often, to memory that is not
+// used again, and wake three goroutines for a frame.
 type wire struct {
 	net.Conn
-	from   io.Reader
-	to     gatherer
-	active func() // called when bytes have moved
+	from    io.Reader
+	to      gatherer
+	inboxes *inboxes
+	active  func() // called when bytes have moved
 	// halfClose tells the client that no more comes. The connection itself
 	// is closed when its session has ended.
 	halfClose func() error
 
-	head []byte // read, or made, and not given on yet
-	body int    // bytes that follow the head as they are
-	rest int    // bytes of the data frame that go into further frames
-	last [frameHeader]byte
+	head  []byte // read, and not given to the library yet
+	body  int    // bytes that follow the head as they are
+	bytes [frameHeader + 4]byte
 }
 
 func newWire(conn net.Conn, from io.Reader, c *client) *wire {
@@ -37,64 +47,114 @@ func newWire(conn net.Conn, from io.Reader, c *client) *wire {
 	if w, ok := conn.(*watched); ok {
 		raw = w.Conn
 	}
-	return &wire{Conn: conn, from: from, to: gatherer{conn: raw}, active: c.active, halfClose: c.response.closeWrite}
+	return &wire{Conn: conn, from: from, to: gatherer{conn: raw}, inboxes: newInboxes(), active: c.active, halfClose: c.response.closeWrite}
 }
 
-// Read implements io.Reader.
+// Read reads what the library is to have, and meanwhile fills inboxes.
 func (w *wire) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if len(w.head) == 0 && w.body == 0 {
+	for len(w.head) == 0 && w.body == 0 {
 		if err := w.next(); err != nil {
 			return 0, err
 		}
 	}
-	w.active()
 	if len(w.head) > 0 {
 		n := copy(p, w.head)
 		w.head = w.head[n:]
 		return n, nil
 	}
 	n, err := w.from.Read(p[:min(len(p), w.body)])
+	w.active()
 	w.body -= n
 	return n, err
 }
 
-// next makes the head of the next frame, or piece of a frame.
+// next reads a data frame, or the head of a control frame.
 func (w *wire) next() error {
-	if w.rest == 0 {
-		if _, err := io.ReadFull(w.from, w.last[:]); err != nil {
-			return err
-		}
-		size := bodySize(w.last[:])
-		if control := w.last[0]&0x80 != 0; control || size <= frameLimit {
-			w.head, w.body = w.last[:], size
-			return nil
-		}
-		w.rest = size
+	header := w.bytes[:frameHeader]
+	if err := w.fill(header); err != nil {
+		return err
 	}
-	w.body = min(w.rest, frameLimit)
-	w.rest -= w.body
-	w.head = slices.Clone(w.last[:])
-	binary.BigEndian.PutUint32(w.head[4:], uint32(w.body))
-	if w.rest == 0 {
-		w.head[4] = w.last[4] // the flags: its end is that of the whole
-	} else {
-		w.head[4] = w.last[4] &^ finFlag
+	size := int(binary.BigEndian.Uint32(header[4:]) & 0xffffff)
+	if header[0]&controlBit == 0 {
+		return w.data(header, size)
+	}
+	kind := binary.BigEndian.Uint16(header[2:])
+	if kind != synStream && kind != rstStream {
+		w.head, w.body = header, size
+		return nil
+	}
+	if kind == synStream && size < synStreamSize || kind == rstStream && size != rstStreamSize {
+		return errBadFrame
+	}
+	if err := w.fill(w.bytes[frameHeader:]); err != nil {
+		return err
+	}
+	w.head, w.body = w.bytes[:], size-4
+	id := binary.BigEndian.Uint32(w.bytes[frameHeader:])
+	if kind == synStream {
+		w.inboxes.open(id)
+	}
+	if ends := kind == rstStream || header[4]&finFlag != 0; ends {
+		w.inboxes.finish(id)
 	}
 	return nil
 }
 
-// Write implements io.Writer; one goroutine may at a time.
+// data puts a frame's data into its stream's inbox. The library, which keeps
+// the state of streams, gets to see ends, and frames of other streams, empty.
+func (w *wire) data(header []byte, size int) error {
+	id := binary.BigEndian.Uint32(header)
+	in := w.inboxes.of(id)
+	for size > 0 {
+		p := newPiece()
+		p.end = min(size, pieceSize)
+		if err := w.fill(p.bytes[:p.end]); err != nil {
+			return err
+		}
+		size -= p.end
+		if in != nil {
+			in.put(p)
+		} else {
+			pieces.Put(p)
+		}
+	}
+	flags := header[4]
+	if in != nil && flags&finFlag == 0 {
+		return nil
+	}
+	if flags&finFlag != 0 {
+		w.inboxes.finish(id)
+	}
+	binary.BigEndian.PutUint32(header[4:], uint32(flags)<<24)
+	w.head = header
+	return nil
+}
+
+// fill reads all of p.
+func (w *wire) fill(p []byte) error {
+	for len(p) > 0 {
+		n, err := w.from.Read(p)
+		w.active()
+		if p = p[n:]; err != nil && len(p) > 0 {
+			return err
+		}
+	}
+	return nil
+}
+
+// Write implements io.Writer, for the library; one goroutine may at a time.
 func (w *wire) Write(p []byte) (int, error) {
 	w.active()
 	return w.to.Write(p)
 }
 
-// bodySize is what a frame's head says.
-func bodySize(head []byte) int {
-	return int(binary.BigEndian.Uint32(head[4:]) & 0xffffff)
+// send writes data of a stream; any number of goroutines may.
+func (w *wire) send(stream uint32, p []byte) (int, error) {
+	w.active()
+	return w.to.data(stream, p)
 }
 
 // Close implements io.Closer. With an error the library would wait for

@@ -9,10 +9,14 @@ func (s *Session) Reader(r io.Reader) io.Reader { return reader{r, s} }
 func (s *Session) Writer(w io.Writer) io.Writer { return writer{w, s} }
 
 // Connection counts a connection and what is read of and written to its
-// stream.
+// stream. It is an io.WriterTo if the stream is.
 func (s *Session) Connection(stream io.ReadWriteCloser) io.ReadWriteCloser {
 	s.connections.Add(1)
-	return connection{reader{stream, s}, writer{stream, s}, stream}
+	c := connection{reader{stream, s}, writer{stream, s}, stream}
+	if from, ok := stream.(io.WriterTo); ok {
+		return pushing{c, from}
+	}
+	return c
 }
 
 type reader struct {
@@ -41,4 +45,26 @@ type connection struct {
 	reader
 	writer
 	io.Closer
+}
+
+// pushing is a connection of a stream that writes what it has itself.
+type pushing struct {
+	connection
+	from io.WriterTo
+}
+
+func (p pushing) WriteTo(w io.Writer) (int64, error) {
+	return p.from.WriteTo(received{w, p.reader.session})
+}
+
+// received counts as traffic in what is written to it.
+type received struct {
+	io.Writer
+	session *Session
+}
+
+func (r received) Write(p []byte) (int, error) {
+	n, err := r.Writer.Write(p)
+	r.session.in.Add(int64(n))
+	return n, err
 }
