@@ -56,7 +56,7 @@ type pump struct {
 	mu     sync.Mutex
 	events uint32
 	ops    []op
-	active bool // a turn is running
+	active bool // a turn is running, or none may yet
 	gone   bool // released; takes no more turns
 }
 
@@ -66,7 +66,8 @@ type op struct {
 	done chan error // has room for the result
 }
 
-// assemble opens the FIFOs and makes the pump, which owns j from then on.
+// assemble opens the FIFOs and makes the pump, which owns j from then on. It
+// takes no turn before begin, whatever its FIFOs do.
 func (p *Pumps) assemble(r *streamerv1.OpenIORequest, j *journal.Journal) (*pump, error) {
 	c := r.GetContainer()
 	pump := &pump{
@@ -76,7 +77,7 @@ func (p *Pumps) assemble(r *streamerv1.OpenIORequest, j *journal.Journal) (*pump
 		rate: rate{limit: p.config.RateLimit}, rotation: rotation{size: p.config.MaxSize, files: p.config.MaxFiles},
 		hub:   newHub(p.tuning.clientMax),
 		ended: make(chan struct{}),
-		kick:  make(chan struct{}, 1),
+		kick:  make(chan struct{}, 1), active: true, // until begin
 	}
 	outputs := len(outputNames)
 	if r.GetTty() {
@@ -113,6 +114,14 @@ func (p *pump) paths() *streamerv1.OpenIOResponse {
 		r.Stdin = filepath.Join(p.dir, stdinName)
 	}
 	return r
+}
+
+// begin lets turns run, the first because of events.
+func (p *pump) begin(events uint32) error {
+	p.mu.Lock()
+	p.active = false
+	p.mu.Unlock()
+	return p.wake(events)
 }
 
 // wake asks for a turn because of events, one bit a source.

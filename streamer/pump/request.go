@@ -97,7 +97,7 @@ func (p *Pumps) create(ctx context.Context, r *streamerv1.OpenIORequest) (_ *pum
 	if err := writeMessage(dir, requestName, r); err != nil {
 		return nil, err
 	}
-	if err := pump.wake(0); err != nil {
+	if err := pump.begin(0); err != nil {
 		return nil, err
 	}
 	made.Release()

@@ -68,7 +68,7 @@ func (p *Pumps) resumeOne(id string, handed *streamerv1.HandedContainer) error {
 	p.mu.Lock()
 	p.entries[id] = e
 	p.mu.Unlock()
-	return pump.wake(everything)
+	return pump.begin(everything)
 }
 
 func renewJournal(dir string) (*journal.Journal, error) {
