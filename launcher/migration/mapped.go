@@ -83,7 +83,7 @@ func handlerField(h *config.Handler, key string) any {
 		"pod_annotations": &h.PodAnnotations, "container_annotations": &h.ContainerAnnotations,
 		"privileged_without_host_devices":                     &h.PrivilegedWithoutHostDevices,
 		"privileged_without_host_devices_all_devices_allowed": &h.PrivilegedAllDevicesAllowed,
-		"cgroup_writable":                                     &h.CgroupWritable, "base_runtime_spec": &h.BaseRuntimeSpec,
+		"cgroup_writable": &h.CgroupWritable, "base_runtime_spec": &h.BaseRuntimeSpec,
 		"cni_conf_dir": &h.CNIConfDir, "cni_max_conf_num": &h.CNIMaxConfNum,
 	}[key]
 }

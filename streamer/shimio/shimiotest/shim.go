@@ -57,7 +57,7 @@ type Stream struct {
 // New serves with a protocol, ttrpc or grpc, on a unix socket until t ends.
 func New(t *testing.T, protocol string) *Shim {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "shim") // the name of the test may not be right in a path
+	dir, err := os.MkdirTemp("", "shim") //nolint:usetesting // that of t has the test's name, which may not be right in an address
 	if err != nil {
 		t.Fatal(err)
 	}
