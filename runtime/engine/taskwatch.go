@@ -20,11 +20,16 @@ type TaskEvent struct {
 	ExitedAt time.Time
 }
 
+// taskFilters let pass what WatchTasks is for. A container's id is hexadecimal
+// (package ident) and that of an exec'd process is not: containerd leaves the
+// exits of probes out, rather than send them to be thrown away here.
+var taskFilters = []string{`topic=="/tasks/exit",event.id~="^[0-9a-f]+$"`, `topic=="/tasks/oom"`}
+
 // WatchTasks calls seen with each exit and OOM, one at a time, until ctx ends
 // or the stream breaks; it always returns an error. It calls begun once, when
 // no event can be missed any more. Ends of exec'd processes are left out.
 func (e *Engine) WatchTasks(ctx context.Context, begun func(), seen func(TaskEvent)) error {
-	return e.watch(ctx, "tasks", []string{`topic=="/tasks/exit"`, `topic=="/tasks/oom"`}, begun, func(envelope *events.Envelope) {
+	return e.watch(ctx, "tasks", taskFilters, begun, func(envelope *events.Envelope) {
 		if event, ok := taskEvent(envelope); ok {
 			seen(event)
 		}
