@@ -51,12 +51,17 @@ func (e *Engine) Exec(ctx context.Context, p Process, c Command) error {
 	if err != nil {
 		return fmt.Errorf("encode process: %w", err)
 	}
-	e.reach(p)
-	_, err = e.service(p).Exec(ctx, &tasksapi.ExecProcessRequest{
+	request := &tasksapi.ExecProcessRequest{
 		ContainerID: p.Container, ExecID: p.ID,
 		Stdin: c.Stdin, Stdout: c.Stdout, Stderr: c.Stderr, Terminal: c.Terminal,
 		Spec: &anypb.Any{TypeUrl: processType, Value: encoded},
-	})
+	}
+	e.reach(p)
+	_, err = e.service(p).Exec(ctx, request)
+	if errors.Is(err, errShimGone) { // it may have gone since the process before
+		e.shims.drop(p, false)
+		_, err = e.service(p).Exec(ctx, request)
+	}
 	return e.explain(ctx, p.Container, err)
 }
 
@@ -75,7 +80,7 @@ func (e *Engine) Wait(ctx context.Context, p Process) (uint32, error) {
 		reply, err := e.service(p).Wait(ctx, &tasksapi.WaitRequest{ContainerID: p.Container, ExecID: p.ID})
 		code = reply.GetExitStatus()
 		if errors.Is(err, errShimGone) {
-			e.shims.drop(p) // containerd knows what that means
+			e.shims.drop(p, false) // containerd knows what that means
 		}
 		return err
 	})
@@ -110,8 +115,8 @@ func (e *Engine) Kill(ctx context.Context, p Process) error {
 // Delete releases an exited process. It is no error if there is none. If it
 // fails, containerd is asked the next time.
 func (e *Engine) Delete(ctx context.Context, p Process) error {
-	defer e.shims.drop(p)
 	_, err := e.service(p).DeleteProcess(ctx, &tasksapi.DeleteProcessRequest{ContainerID: p.Container, ExecID: p.ID})
+	e.shims.drop(p, err == nil || errdefs.IsNotFound(err))
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("delete %v: %w", p, err)
 	}

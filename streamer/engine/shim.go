@@ -40,13 +40,16 @@ type service interface {
 	ResizePty(context.Context, *tasksapi.ResizePtyRequest, ...grpc.CallOption) (*emptypb.Empty, error)
 }
 
-// shim is a connection to the shim of a container, as long as one process
-// lives. Of such a process containerd has nothing in its own memory: it asks
-// the shim, several times for some of its calls, and the shim tells it by
-// events. So who asks the shim changes nothing but the cost.
+// shim is a connection to the shim of a container. Of its exec'd processes
+// containerd has nothing in its own memory: it asks the shim, several times
+// for some of its calls, and the shim tells it by events. So who asks the shim
+// changes nothing but the cost.
 type shim struct {
 	client *ttrpc.Client
 	tasks  shimapi.TTRPCTaskService
+	// The rest is of shims.
+	users int       // processes
+	idle  time.Time // since when there are none
 }
 
 // dialShim connects to a container's shim, if it is of the kind that is
@@ -64,8 +67,11 @@ func (e *Engine) dialShim(container string) (*shim, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connect to shim: %w", err)
 	}
-	client := ttrpc.NewClient(conn, ttrpc.WithUnaryClientInterceptor(e.shimCall))
-	return &shim{client, shimapi.NewTTRPCTaskClient(client)}, nil
+	one := new(shim)
+	one.client = ttrpc.NewClient(conn, ttrpc.WithUnaryClientInterceptor(e.shimCall),
+		ttrpc.WithOnClose(func() { e.shims.lost(container, one) }))
+	one.tasks = shimapi.NewTTRPCTaskClient(one.client)
+	return one, nil
 }
 
 // close ends the connection, and waits for what works for it.

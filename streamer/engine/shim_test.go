@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	shimapi "github.com/containerd/containerd/api/runtime/task/v3"
 	"github.com/containerd/errdefs"
@@ -30,6 +32,21 @@ type fakeShim struct {
 	exit      chan struct{} // closed when the process exits
 	waiting   chan struct{} // closed when a Wait has come
 	once      sync.Once
+	accepted  atomic.Int32 // connections
+}
+
+// counting counts the connections of a fake shim.
+type counting struct {
+	net.Listener
+	shim *fakeShim
+}
+
+func (c counting) Accept() (net.Conn, error) {
+	conn, err := c.Listener.Accept()
+	if err == nil {
+		c.shim.accepted.Add(1)
+	}
+	return conn, err
 }
 
 func (f *fakeShim) note(ctx context.Context, format string, args ...any) {
@@ -96,7 +113,7 @@ func startShim(t *testing.T) (*fakeShim, string, func()) {
 	}
 	shimapi.RegisterTTRPCTaskService(server, f)
 	done := make(chan struct{})
-	go func() { defer close(done); _ = server.Serve(context.Background(), listener) }()
+	go func() { defer close(done); _ = server.Serve(context.Background(), counting{listener, f}) }()
 	kill := sync.OnceFunc(func() { _ = server.Close(); <-done })
 	t.Cleanup(kill)
 	return f, bundle(t, map[string]any{"version": 3, "address": "unix://" + socket, "protocol": "ttrpc"}), kill
@@ -120,8 +137,8 @@ func bundle(t *testing.T, bootstrap any) string {
 	return state
 }
 
-// TestShimIsAsked: a process's whole life goes past containerd, and in the
-// end the connection is closed (TestMain looks for it).
+// TestShimIsAsked: a process's whole life goes past containerd, and the
+// connection is closed with the engine (TestMain looks for it).
 func TestShimIsAsked(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "s")
@@ -160,6 +177,69 @@ func TestShimIsAsked(t *testing.T) {
 	}
 	if len(f.calls) != len(want) {
 		t.Error("the shim is still connected")
+	}
+}
+
+// TestProcessesShareConnection: one of a container's serves all its processes,
+// together and one after another, until nobody has used it for long.
+func TestProcessesShareConnection(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "s")
+	newContainerd().serve(t, socket)
+	f, state, _ := startShim(t)
+	e, ctx := dialState(t, socket, state), t.Context()
+	exec := func(id string) engine.Process {
+		t.Helper()
+		p := engine.Process{Container: process.Container, ID: id}
+		if err := e.Exec(ctx, p, engine.Command{Args: []string{"x"}}); err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	remove := func(p engine.Process) {
+		t.Helper()
+		if err := e.Delete(ctx, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	one, two := exec("one"), exec("two")
+	remove(one)
+	remove(two)
+	three := exec("three")
+	e.Age(time.Hour) // it is in use
+	e.Sweep()
+	remove(three)
+	remove(exec("four"))
+	if n := f.accepted.Load(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	e.Age(time.Hour)
+	e.Sweep()
+	remove(exec("five"))
+	if n := f.accepted.Load(); n != 2 {
+		t.Errorf("%d connections after a long pause", n)
+	}
+}
+
+// TestShimDiesBetweenProcesses: who comes next asks containerd.
+func TestShimDiesBetweenProcesses(t *testing.T) {
+	t.Parallel()
+	socket := filepath.Join(t.TempDir(), "s")
+	c := newContainerd()
+	c.serve(t, socket)
+	f, state, kill := startShim(t)
+	e := dialState(t, socket, state)
+	for range 2 {
+		if err := e.Exec(t.Context(), process, engine.Command{Args: []string{"x"}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Delete(t.Context(), process); err != nil {
+			t.Fatal(err)
+		}
+		kill()
+	}
+	if len(f.calls) != 2 || len(c.execs) != 1 {
+		t.Errorf("the shim got %q, containerd %d execs", f.calls, len(c.execs))
 	}
 }
 
