@@ -130,7 +130,7 @@ func (c *command) release(ctx context.Context) {
 			return
 		}
 	}
-	if err := os.RemoveAll(c.x.own.dir(c.process)); err != nil {
+	if err := removePipes(c.x.own.dir(c.process)); err != nil {
 		c.x.log.WarnContext(ctx, "directory of FIFOs is left over", telemetry.ContainerID, c.process.Container, "error", err)
 	}
 }

@@ -99,7 +99,7 @@ func (x *Execs) empty(ctx context.Context, dead *instance) error {
 		cancel()
 		if err == nil {
 			x.log.InfoContext(ctx, "removed a dead streamer's command", telemetry.ContainerID, p.Container, "exec", p.ID)
-			err = os.RemoveAll(dead.dir(p))
+			err = removePipes(dead.dir(p))
 		}
 		failed = append(failed, err)
 	}
@@ -131,7 +131,7 @@ func (x *Execs) retry(ctx context.Context) error {
 		err := x.end(limited, p, l.pid, l.exited)
 		cancel()
 		if err == nil {
-			err = os.RemoveAll(x.own.dir(p))
+			err = removePipes(x.own.dir(p))
 		}
 		if err == nil {
 			x.mu.Lock()

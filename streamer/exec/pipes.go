@@ -45,7 +45,8 @@ type pipes struct {
 	stdout, stderr *os.File
 	// keepers are second ends: a FIFO's reader sees no end before the shim
 	// has come, and its writer can open it.
-	keepers []*os.File
+	// They are bare descriptors, for nothing is done to them but closing.
+	keepers []int
 
 	mu     sync.Mutex
 	stdin  *os.File // see input
@@ -82,20 +83,23 @@ func (p *pipes) open(name string, flag int, into **os.File) error {
 	if err := unix.Mkfifo(path, 0o600); err != nil {
 		return fmt.Errorf("make FIFO %s: %w", path, err)
 	}
+	if into == nil {
+		return p.keep(path, flag)
+	}
 	f, err := os.OpenFile(path, flag|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return fmt.Errorf("open FIFO: %w", err)
 	}
-	if into == nil {
-		p.keepers = append(p.keepers, f)
-		return nil
-	}
 	*into = f
-	keeper, err := os.OpenFile(path, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	return p.keep(path, unix.O_WRONLY)
+}
+
+func (p *pipes) keep(path string, flag int) error {
+	fd, err := unix.Open(path, flag|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("open FIFO: %w", err)
+		return fmt.Errorf("open FIFO %s: %w", path, err)
 	}
-	p.keepers = append(p.keepers, keeper)
+	p.keepers = append(p.keepers, fd)
 	return nil
 }
 
@@ -150,7 +154,7 @@ func (p *pipes) owned(f *os.File) (*os.File, error) {
 
 func (p *pipes) release() {
 	for _, keeper := range p.keepers {
-		_ = keeper.Close()
+		_ = unix.Close(keeper)
 	}
 	p.keepers = nil
 }
@@ -181,4 +185,16 @@ func (p *pipes) close() {
 			_ = f.Close()
 		}
 	}
+}
+
+// removePipes removes the directory of a command's FIFOs. Their names
+// are known, which saves reading it.
+func removePipes(dir string) error {
+	for _, name := range []string{shimio.Stdin, shimio.Stdout, shimio.Stderr} {
+		_ = unix.Unlink(filepath.Join(dir, name))
+	}
+	if unix.Rmdir(dir) == nil {
+		return nil
+	}
+	return os.RemoveAll(dir)
 }

@@ -37,8 +37,8 @@ func (x *Execs) Sync(ctx context.Context, r *streamerv1.ExecSyncRequest) (*strea
 	defer cancel()
 	code, err := c.wait(limited)
 	if err != nil {
-		c.release(ctx)
 		out.finish(time.Now())
+		c.release(ctx)
 		if limited.Err() != nil {
 			return nil, timedOut(limited, r)
 		}
@@ -91,24 +91,18 @@ func timedOut(ctx context.Context, r *streamerv1.ExecSyncRequest) error {
 type collected struct {
 	outputs        [2]*output
 	stdout, stderr *capped
-	ended          chan struct{}
+	copies         sync.WaitGroup
 }
 
 // collect reads both streams until they end or finish is called, which the
-// caller must do before it looks at the data.
+// caller must do before it looks at the data or releases the command.
 func (c *command) collect(limit int) *collected {
 	result := &collected{
 		outputs: [2]*output{{file: c.pipes.stdout}, {file: c.pipes.stderr}},
 		stdout:  &capped{limit: limit}, stderr: &capped{limit: limit},
-		ended: make(chan struct{}),
 	}
-	var copies sync.WaitGroup
-	copies.Go(func() { result.outputs[0].copyTo(result.stdout) })
-	copies.Go(func() { result.outputs[1].copyTo(result.stderr) })
-	c.x.live.Go(func() {
-		defer close(result.ended)
-		copies.Wait()
-	})
+	result.copies.Go(func() { result.outputs[0].copyTo(result.stdout) })
+	result.copies.Go(func() { result.outputs[1].copyTo(result.stderr) })
 	return result
 }
 
@@ -117,7 +111,7 @@ func (o *collected) finish(limit time.Time) bool {
 	for _, output := range o.outputs {
 		output.by(limit)
 	}
-	<-o.ended
+	o.copies.Wait()
 	return time.Now().Before(limit)
 }
 
