@@ -35,3 +35,5 @@ func HeldLabels(labels map[string]string, snapshotter string, views []string) ma
 func FeaturesOf(runtime string, extra *anypb.Any) (*features.Features, error) {
 	return featuresOf(runtime, extra)
 }
+
+func ShimError(err error) error { return shimError(err) }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/ttrpc"
 	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -68,7 +70,7 @@ func (e *Engine) StartTask(ctx context.Context, id string) (pid int, err error) 
 func (e *Engine) KillTask(ctx context.Context, id string, signal unix.Signal, all bool) error {
 	_, err := e.client.TaskService().Kill(ctx, &tasks.KillRequest{ContainerID: id, Signal: uint32(signal), All: all})
 	if err != nil {
-		return fmt.Errorf("send %s to task %s: %w", unix.SignalName(signal), id, errgrpc.ToNative(err))
+		return fmt.Errorf("send %s to task %s: %w", unix.SignalName(signal), id, shimError(err))
 	}
 	return nil
 }
@@ -77,7 +79,7 @@ func (e *Engine) KillTask(ctx context.Context, id string, signal unix.Signal, al
 // there is no error; one that still runs is errdefs.ErrFailedPrecondition.
 func (e *Engine) DeleteTask(ctx context.Context, id string) error {
 	_, err := e.client.TaskService().Delete(ctx, &tasks.DeleteTaskRequest{ContainerID: id})
-	err = errgrpc.ToNative(err)
+	err = shimError(err)
 	switch {
 	case err == nil || errdefs.IsNotFound(err):
 		return nil
@@ -86,6 +88,18 @@ func (e *Engine) DeleteTask(ctx context.Context, id string) error {
 		return fmt.Errorf("delete task %s: %w: %w", id, err, errdefs.ErrFailedPrecondition)
 	}
 	return fmt.Errorf("delete task %s: %w", id, err)
+}
+
+// errShimGone is what containerd answers from the end of a shim until it has
+// noticed it, and knows of no such task any more.
+var errShimGone = fmt.Errorf("the shim has ended: %w", errdefs.ErrUnavailable)
+
+// shimError gives an error that passed through containerd its kind.
+func shimError(err error) error {
+	if err != nil && strings.Contains(err.Error(), ttrpc.ErrClosed.Error()) {
+		return errors.Join(errShimGone, err)
+	}
+	return errgrpc.ToNative(err)
 }
 
 // GetTask asks the shim. No task is errdefs.ErrNotFound.

@@ -10,6 +10,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/trivet-cri/trivet/runtime/engine"
 )
@@ -17,7 +19,8 @@ import (
 // dying is a task that takes some looks to end.
 type dying struct {
 	kill  error
-	left  int // looks until it has ended
+	left  int   // looks until it has ended
+	until error // what they find; nil for a process that runs
 	other error
 	kills int
 }
@@ -33,7 +36,10 @@ func (d *dying) DeleteTask(context.Context, string) error {
 	if d.other != nil {
 		return d.other
 	}
-	if d.left--; d.left >= 0 {
+	if d.left--; d.left >= 0 && d.until != nil {
+		return d.until
+	}
+	if d.left >= 0 {
 		return fmt.Errorf("it runs: %w", errdefs.ErrFailedPrecondition)
 	}
 	return nil
@@ -42,6 +48,7 @@ func (d *dying) DeleteTask(context.Context, string) error {
 func TestEndTask(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
+	gone := engine.ShimError(status.Error(codes.Unknown, "failed to delete task: ttrpc: closed"))
 	for name, test := range map[string]struct {
 		task dying
 		want []error
@@ -51,6 +58,8 @@ func TestEndTask(t *testing.T) {
 		"kill fails":       {task: dying{kill: broken}},
 		"cannot be killed": {task: dying{kill: broken, left: 1 << 30}, want: []error{broken, errdefs.ErrFailedPrecondition}},
 		"does not end":     {task: dying{left: 1 << 30}, want: []error{errdefs.ErrFailedPrecondition}},
+		"its shim dies":    {task: dying{kill: gone, left: 3, until: gone}},
+		"stays shimless":   {task: dying{kill: gone, left: 1 << 30, until: gone}, want: []error{errdefs.ErrUnavailable}},
 		"delete fails":     {task: dying{other: broken}, want: []error{broken}},
 	} {
 		t.Run(name, func(t *testing.T) {

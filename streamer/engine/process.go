@@ -147,7 +147,7 @@ func (e *Engine) Resize(ctx context.Context, p Process, width, height uint16) er
 // explain finds out whether an exec was refused because of the container's
 // state, which the shim only says in words.
 func (e *Engine) explain(ctx context.Context, container string, err error) error {
-	if err == nil || errdefs.IsUnavailable(err) || ctx.Err() != nil {
+	if err == nil || ctx.Err() != nil || errdefs.IsUnavailable(err) && !errors.Is(err, errShimGone) {
 		return err
 	}
 	reply, stateErr := e.tasks.Get(ctx, &tasksapi.GetRequest{ContainerID: container})

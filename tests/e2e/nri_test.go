@@ -112,6 +112,7 @@ func TestNRI(t *testing.T) {
 	first := &adjuster{}
 	plugin := register(t, group, first)
 	synchronized(t, first)
+	ok(t, harness.Wait(ctx, "the required plugin", group.CheckReady))
 	pod := runPod(t, group.CRI, "adjusted")
 	app := need(pod.Run(ctx, "app"))(t)
 	out := need(app.Output(ctx, "echo $ADJUSTED; grep ' /adjusted tmpfs' /proc/mounts"))(t)
