@@ -34,7 +34,7 @@ func (p *pump) join(ctx context.Context, resume bool) error {
 		return err
 	}
 	p.bridge, err = shimio.Open(ctx, shimio.Plan{
-		Endpoint: endpoint, ID: p.id, Dir: p.dir, Streams: p.joined(), Resume: resume, Ended: p.noteEnd, Log: p.log,
+		Endpoint: endpoint, ID: p.id, Dir: p.dir, Streams: p.joined(), Resume: resume, Room: true, Ended: p.noteEnd, Log: p.log,
 	})
 	if err != nil {
 		return fmt.Errorf("join the shim's streams: %w", err)

@@ -16,7 +16,8 @@
 // What fails: the API has no acknowledgements, so what a shim has sent, at
 // most a window of 64 KiB of each stream, is lost if this process is killed or
 // the connection breaks before it is in the FIFO. An orderly end (Settle)
-// loses nothing: it receives what is under way first.
+// receives what is under way first, for which the FIFO has room; it loses only
+// what an unhurried shim sends in the very moment.
 package shimio
 
 import (
@@ -56,6 +57,9 @@ type Plan struct {
 	// Resume says that the streams were opened before, by whoever was here then:
 	// Open does not wait for the shim.
 	Resume bool
+	// Room says that a FIFO is to have room for what is under way, as Settle
+	// needs it: then a shim is held back before its FIFO is full.
+	Room bool
 	// Ended, if set, is called when the shim has ended an output stream, before
 	// its FIFO's end can be seen.
 	Ended func(name string)

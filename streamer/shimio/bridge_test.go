@@ -284,11 +284,16 @@ func TestSettleFull(t *testing.T) {
 	b := newBench(t, "ttrpc")
 	path := filepath.Join(b.dir, shimio.Stderr)
 	b.ok(unix.Mkfifo(path, 0o600))
+	const capacity = 1 << 20 // which not everybody may enlarge
 	reader := b.fifo(shimio.Stderr, os.O_RDONLY)
-	bridge := b.mustOpen(func(p *shimio.Plan) { p.Streams = []string{shimio.Stderr} })
+	if _, err := unix.FcntlInt(reader.Fd(), unix.F_SETPIPE_SZ, capacity); err != nil {
+		t.Fatal(err)
+	}
+	b.ok(unix.SetNonblock(int(reader.Fd()), true))
+	bridge := b.mustOpen(func(p *shimio.Plan) { p.Streams, p.Room = []string{shimio.Stderr}, true })
 	out := b.shim.Of("c-stderr")
-	out.Write(lines(0, 100000))
-	for last := -1; last != out.Unsent(); time.Sleep(50 * time.Millisecond) {
+	out.Write(lines(0, 200000))
+	for last := -1; last != out.Unsent(); time.Sleep(100 * time.Millisecond) {
 		last = out.Unsent()
 	}
 	bridge.Settle()
@@ -296,7 +301,7 @@ func TestSettleFull(t *testing.T) {
 	rest := out.Unsent()
 	got, err := io.ReadAll(reader)
 	b.ok(err)
-	if all := lines(0, 100000); string(got) != all[:len(all)-rest] {
+	if all := lines(0, 200000); string(got) != all[:len(all)-rest] {
 		t.Errorf("fifo has %d of %d bytes that were sent", len(got), len(all)-rest)
 	}
 }

@@ -13,12 +13,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// settleRoom is what a FIFO is enlarged by, in bytes, for what is under way.
-const settleRoom = 4 * window
+const (
+	// settleRoom is what a FIFO is enlarged by, in bytes, for what is under way,
+	// if the kernel lets this process.
+	settleRoom = 4 * window
+	// fewMessages are so few while a bridge settles that the stream is slow.
+	fewMessages = 3
+	// roomEvery is the pause between two looks at a FIFO that is too full.
+	roomEvery = 5 * time.Millisecond
+)
 
 var (
 	// settleQuiet is the silence after which nothing is under way any more.
 	settleQuiet = 50 * time.Millisecond
+	// settleSlow is the same after a message of a stream with few of them: the
+	// moment after one is the farthest from the next.
+	settleSlow = 10 * time.Millisecond
 	// settleLimit bounds the wait for it: some shims do not heed the window.
 	settleLimit = time.Second
 )
@@ -36,6 +46,7 @@ type output struct {
 	fifo   *os.File
 	log    *slog.Logger
 	heard  atomic.Int64 // when something came last, in nanoseconds of the epoch
+	count  atomic.Int64 // of messages
 	lost   int          // bytes; belongs to carry
 }
 
@@ -61,8 +72,9 @@ func (o *output) carry(ctx context.Context, s *stream) error {
 	}()
 	defer func() { <-watched }()
 	defer close(done)
-	err := s.receive(o.wanted, func(data []byte) error {
+	err := s.receive(o.more, func(data []byte) error {
 		o.heard.Store(time.Now().UnixNano())
+		o.count.Add(1)
 		n, err := o.fifo.Write(data)
 		if err != nil {
 			o.lost += len(data) - n
@@ -81,8 +93,50 @@ func (o *output) carry(ctx context.Context, s *stream) error {
 	return err
 }
 
-// wanted is false once a successor is to have what follows.
-func (o *output) wanted() bool { return o.bridge.settling.Err() == nil }
+// more lets the shim send unless a successor is to have what follows. What a
+// bridge that is to settle may get must find room in a FIFO that nobody reads.
+func (o *output) more(open int) (bool, error) {
+	for o.bridge.settling.Err() == nil {
+		if open >= window {
+			return false, nil
+		}
+		if o.hasRoom() {
+			return true, nil
+		}
+		if open > 0 {
+			return false, nil
+		}
+		timer := time.NewTimer(roomEvery)
+		select {
+		case <-timer.C:
+		case <-o.bridge.settling.Done():
+		}
+		timer.Stop()
+	}
+	if open == 0 {
+		return false, errUsedUp
+	}
+	return false, nil
+}
+
+// hasRoom tells whether the FIFO is so empty that it surely holds what may be
+// under way. A pipe holds pages, of which two neighbours have more than one
+// page's bytes together, so that its bytes may take twice their space.
+func (o *output) hasRoom() (room bool) {
+	if !o.bridge.plan.Room {
+		return true
+	}
+	raw, err := o.fifo.SyscallConn()
+	if err != nil {
+		return true // the next write says what is wrong
+	}
+	_ = raw.Control(func(fd uintptr) {
+		size, err := unix.FcntlInt(fd, unix.F_GETPIPE_SZ, 0)
+		unread, err2 := unix.IoctlGetInt(int(fd), unix.TIOCINQ)
+		room = err != nil || err2 != nil || unread == 0 || 2*(unread+2*window) < size
+	})
+	return room
+}
 
 // watch ends a carry: at once with ctx, and when nothing comes after Settle.
 func (o *output) watch(ctx context.Context, s *stream, done <-chan struct{}) {
@@ -98,8 +152,8 @@ func (o *output) watch(ctx context.Context, s *stream, done <-chan struct{}) {
 }
 
 func (o *output) awaitQuiet(ctx context.Context, done <-chan struct{}) {
-	begun := time.Now()
-	timer := time.NewTimer(settleQuiet)
+	begun, before := time.Now(), o.count.Load()
+	timer := time.NewTimer(settleSlow)
 	defer timer.Stop()
 	for {
 		select {
@@ -109,11 +163,15 @@ func (o *output) awaitQuiet(ctx context.Context, done <-chan struct{}) {
 			return
 		case <-timer.C:
 		}
-		quiet := time.Since(time.Unix(0, o.heard.Load()))
-		if quiet >= settleQuiet || time.Since(begun) >= settleLimit {
+		wanted := settleQuiet
+		if n := o.count.Load() - before; n > 0 && n <= fewMessages {
+			wanted = settleSlow
+		}
+		quiet := min(time.Since(time.Unix(0, o.heard.Load())), time.Since(begun))
+		if quiet >= wanted || time.Since(begun) >= settleLimit {
 			return
 		}
-		timer.Reset(settleQuiet - quiet)
+		timer.Reset(min(wanted-quiet, settleSlow))
 	}
 }
 

@@ -111,19 +111,21 @@ func (s *stream) close() {
 // errUsedUp means that the sender may send nothing more.
 var errUsedUp = errors.New("the window is used up")
 
-// receive passes what comes on to write, and lets the sender send as much
-// more, as long as more says so; then it goes on until errUsedUp. It returns
-// io.EOF after the stream's end.
-func (s *stream) receive(more func() bool, write func([]byte) error) error {
+// receive passes what comes on to write. more tells, by what the sender may
+// send, whether that may send as much more. It returns io.EOF after the
+// stream's end.
+func (s *stream) receive(more func(open int) (bool, error), write func([]byte) error) error {
 	open := 0
 	var unsent error
 	for {
-		if wanted := more(); wanted && open < window && unsent == nil {
+		grant, err := more(open)
+		if err != nil {
+			return err
+		}
+		if grant && unsent == nil {
 			// A stream that has ended says so only when it is read.
 			unsent = s.send(&transfer.WindowUpdate{Update: window})
 			open += window
-		} else if !wanted && open == 0 {
-			return errUsedUp
 		}
 		message, err := s.Recv()
 		if err != nil {
