@@ -16,7 +16,7 @@ import (
 
 const (
 	// pipeSize is asked for FIFOs of sessions, in bytes; the kernel may refuse.
-	pipeSize = 256 << 10
+	pipeSize = 512 << 10
 	// firstLook is the first pause between two looks for the shim's end,
 	// nextLook the longest.
 	firstLook = time.Millisecond

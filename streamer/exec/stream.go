@@ -39,8 +39,8 @@ func (x *Execs) Stream(ctx context.Context, r *streamerv1.PrepareExecRequest, s 
 		return 0, err
 	}
 	defer c.release(ctx)
-	c.pipes.enlarge()
-	if !s.TTY {
+	if !s.TTY { // what a terminal is behind its command, its user's interrupt is late
+		c.pipes.enlarge()
 		widen(c.process.Container, int(c.pid))
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -100,16 +100,13 @@ func (c *command) run(ctx context.Context, s Streams) (int, error) {
 // the command does not read any more is thrown away, so that the client's
 // other frames still arrive.
 func (c *command) feed(ctx context.Context, from io.Reader) {
-	buffer, _ := chunks.Get().(*[chunk]byte)
-	defer chunks.Put(buffer)
 	stdin, err := c.pipes.input(ctx)
 	if err == nil {
-		// Hiding other methods keeps the copy to this buffer.
-		_, err = io.CopyBuffer(struct{ io.Writer }{stdin}, struct{ io.Reader }{from}, buffer[:])
+		err = pour(stdin, from)
 		_ = stdin.Close()
 	}
 	if err != nil {
-		_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{from}, buffer[:])
+		_ = pour(io.Discard, from)
 		return
 	}
 	select { // what the shim does not have yet, it would not take after that
@@ -122,6 +119,19 @@ func (c *command) feed(ctx context.Context, from io.Reader) {
 	if err := c.x.engine.CloseStdin(ctx, c.process); err != nil && ctx.Err() == nil {
 		c.x.log.WarnContext(ctx, "command does not see the end of its input", telemetry.ContainerID, c.process.Container, "error", err)
 	}
+}
+
+// pour copies input until it ends, from the client's own buffers if it has some.
+func pour(to io.Writer, from io.Reader) error {
+	if source, ok := from.(io.WriterTo); ok {
+		_, err := source.WriteTo(to)
+		return err
+	}
+	buffer, _ := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(buffer)
+	// Hiding other methods keeps the copy to this buffer.
+	_, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, buffer[:])
+	return err
 }
 
 // resize sets the terminal's size as often as the client does.

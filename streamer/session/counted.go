@@ -2,8 +2,14 @@ package session
 
 import "io"
 
-// Reader counts what is read of r, a client's stream, as traffic in.
-func (s *Session) Reader(r io.Reader) io.Reader { return reader{r, s} }
+// Reader counts what is read of r, a client's stream, as traffic in. It is an
+// io.WriterTo if r is.
+func (s *Session) Reader(r io.Reader) io.Reader {
+	if from, ok := r.(io.WriterTo); ok {
+		return pushingReader{reader{r, s}, pushed{from, s}}
+	}
+	return reader{r, s}
+}
 
 // Writer counts what is written to w, a client's stream, as traffic out.
 func (s *Session) Writer(w io.Writer) io.Writer { return writer{w, s} }
@@ -14,7 +20,7 @@ func (s *Session) Connection(stream io.ReadWriteCloser) io.ReadWriteCloser {
 	s.connections.Add(1)
 	c := connection{reader{stream, s}, writer{stream, s}, stream}
 	if from, ok := stream.(io.WriterTo); ok {
-		return pushing{c, from}
+		return pushing{c, pushed{from, s}}
 	}
 	return c
 }
@@ -50,11 +56,23 @@ type connection struct {
 // pushing is a connection of a stream that writes what it has itself.
 type pushing struct {
 	connection
-	from io.WriterTo
+	pushed
 }
 
-func (p pushing) WriteTo(w io.Writer) (int64, error) {
-	return p.from.WriteTo(received{w, p.reader.session})
+// pushingReader is such a reader.
+type pushingReader struct {
+	reader
+	pushed
+}
+
+// pushed counts as traffic in what a stream writes.
+type pushed struct {
+	from io.WriterTo
+	to   *Session
+}
+
+func (p pushed) WriteTo(w io.Writer) (int64, error) {
+	return p.from.WriteTo(received{w, p.to})
 }
 
 // received counts as traffic in what is written to it.
