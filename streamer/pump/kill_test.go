@@ -135,24 +135,13 @@ func TestKillLosesNothing(t *testing.T) {
 // some instant before, within or after that.
 func TestKillWhileRotating(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	r := request(t)
-	id := r.GetContainer().GetId()
-	first := newPumps(t, dir)
-	stopFirst := start(t, first)
-	fifos := open(t, first, r)
-	out, errs := openShim(t, fifos.GetStdout()), openShim(t, fifos.GetStderr())
-	stopFirst()
-	stop, wrote := make(chan struct{}), make(chan int)
-	go func() { wrote <- lines(t, out, stop) }()
+	v := newVictim(t)
+	r := v.request
 	var logs []string
 	current := r.GetLogPath()
 	for i := range kills / 2 {
 		size := sizeOf(t, current)
-		cmd := role(t, "pump", "PUMP_TEST_DIR="+dir, "PUMP_TEST_ID="+id)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		cmd := v.pump(t, "PUMP_TEST_ID="+r.GetContainer().GetId())
 		grown(t, current, size)
 		someInstant(5 * time.Millisecond)
 		if current == r.GetLogPath() {
@@ -171,16 +160,7 @@ func TestKillWhileRotating(t *testing.T) {
 			current = r.GetLogPath()
 		}
 	}
-	last := newPumps(t, dir)
-	start(t, last)
-	if err := last.Reopen(t.Context(), id); err != nil {
-		t.Fatal(err)
-	}
-	close(stop)
-	n := <-wrote
-	out.close()
-	errs.close()
-	mustClose(t, last, id)
+	n := v.end(t)
 	expectNumbers(t, records(t, append(logs, r.GetLogPath())...), map[string]int{"stdout": n})
 	t.Logf("%d kills, %d rotations, %d lines", kills/2, len(logs), n)
 }
@@ -189,31 +169,17 @@ func TestKillWhileRotating(t *testing.T) {
 // life of each process.
 func TestKillWhileRotatingItself(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	r := request(t)
-	first := newPumps(t, dir)
-	stopFirst := start(t, first)
-	fifos := open(t, first, r)
-	out, errs := openShim(t, fifos.GetStdout()), openShim(t, fifos.GetStderr())
-	stopFirst()
-	stop, wrote := make(chan struct{}), make(chan int)
-	go func() { wrote <- lines(t, out, stop) }()
+	v := newVictim(t)
+	r := v.request
 	for range kills / 2 {
 		rotated := len(logsOf(t, r.GetLogPath()))
-		cmd := role(t, "pump", "PUMP_TEST_DIR="+dir, "PUMP_TEST_MAX_SIZE=1000000")
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		cmd := v.pump(t, "PUMP_TEST_MAX_SIZE=1000000")
 		eventually(t, "rotation", func() bool { return len(logsOf(t, r.GetLogPath())) > rotated })
 		someInstant(3 * time.Millisecond)
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}
-	last := newPumps(t, dir)
-	start(t, last)
-	close(stop)
-	n := <-wrote
-	mustEnd(t, last, r, out, errs)
+	n := v.end(t)
 	logs := logsOf(t, r.GetLogPath())
 	expectNumbers(t, records(t, logs...), map[string]int{"stdout": n})
 	noneHidden(t, r.GetLogPath())
@@ -224,23 +190,12 @@ func TestKillWhileRotatingItself(t *testing.T) {
 // which then puts the old log back over whatever has become of the new one.
 func TestKillTakesRotationBack(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	r := request(t)
-	id := r.GetContainer().GetId()
-	first := newPumps(t, dir)
-	stopFirst := start(t, first)
-	fifos := open(t, first, r)
-	out, errs := openShim(t, fifos.GetStdout()), openShim(t, fifos.GetStderr())
-	stopFirst()
-	stop, wrote := make(chan struct{}), make(chan int)
-	go func() { wrote <- lines(t, out, stop) }()
+	v := newVictim(t)
+	r := v.request
 	rotated := r.GetLogPath() + ".20260102-150405"
 	for range kills / 2 {
 		size := sizeOf(t, r.GetLogPath())
-		cmd := role(t, "pump", "PUMP_TEST_DIR="+dir, "PUMP_TEST_ID="+id)
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
+		cmd := v.pump(t, "PUMP_TEST_ID="+r.GetContainer().GetId())
 		eventually(t, "growing log", func() bool { now := sizeOf(t, r.GetLogPath()); return now > size || now > 0 && now < size })
 		if err := os.Rename(r.GetLogPath(), rotated); err != nil {
 			t.Fatal(err)
@@ -253,11 +208,7 @@ func TestKillTakesRotationBack(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	last := newPumps(t, dir)
-	start(t, last)
-	close(stop)
-	n := <-wrote
-	mustEnd(t, last, r, out, errs)
+	n := v.end(t)
 	logs := logsOf(t, r.GetLogPath())
 	expectNumbers(t, records(t, logs...), map[string]int{"stdout": n})
 	noneHidden(t, r.GetLogPath())

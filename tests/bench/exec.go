@@ -109,7 +109,7 @@ func (s *sides) containers(ctx context.Context, n int) (map[*side][]*harness.Con
 		}
 	}
 	for _, side := range s.both {
-		progress("%s: starting %d pods", side.name, n)
+		harness.Progress("%s: starting %d pods", side.name, n)
 		list := make([]*harness.Container, n)
 		found[side] = list
 		group, ctx := errgroup.WithContext(ctx)

@@ -5,13 +5,8 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
-	"os"
-	"os/signal"
-	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/trivet-cri/trivet/tests/harness"
 )
 
 const usage = `usage: tools/bench SUITE [FLAG...]
@@ -61,22 +56,7 @@ of memory:
 `
 
 func main() {
-	opts, err := parse(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Print(usage)
-		return
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "bench: %v\n\n%s", err, usage)
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	err = run(ctx, opts)
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "bench: %v\n", err)
-		os.Exit(1)
-	}
+	harness.Program[*options]{Name: "bench", Usage: usage, Parse: parse, Run: run}.Main()
 }
 
 func run(ctx context.Context, opts *options) (err error) {
@@ -90,8 +70,4 @@ func run(ctx context.Context, opts *options) (err error) {
 	defer func() { err = errors.Join(err, bench.close()) }()
 	measured, err := suites[opts.suite](bench, ctx, opts)
 	return errors.Join(err, report(measured, opts.json))
-}
-
-func progress(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "[%s] %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,7 +11,6 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/tests/harness"
 	"github.com/trivet-cri/trivet/tests/harness/stream"
 )
@@ -38,39 +36,18 @@ type used struct {
 }
 
 // memory runs the suite: Trivet alone, with real containers.
-func memory(ctx context.Context, opts *options) (err error) {
-	dir, err := os.MkdirTemp("", "trivet-bench-")
-	if err != nil {
-		return fmt.Errorf("make directory: %w", err)
-	}
-	progress("building the lab's parts")
-	if err := harness.BuildLab(ctx, os.Stderr); err != nil {
-		return err
-	}
-	stage, err := harness.StartStage(ctx, harness.StageOptions{
-		Dir: dir, Progress: func(text string) { progress("%s", text) },
-		Edit: func(c *config.Config) { c.Log.Level = "info" }, // as in production
-	})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, stage.Stop()); err == nil {
-			err = os.RemoveAll(dir)
+func memory(ctx context.Context, opts *options) error {
+	return harness.OnStage(ctx, "bench", harness.AsInProduction, func(stage *harness.Stage, _ string) error {
+		idle, err := measureIdle(ctx, stage.Group, opts.containers)
+		if err != nil {
+			return err
 		}
-	}()
-	if _, err := stage.CRI().Pull(ctx, harness.Busybox); err != nil {
-		return err
-	}
-	idle, err := measureIdle(ctx, stage.Group, opts.containers)
-	if err != nil {
-		return err
-	}
-	stuck, err := measureStuck(ctx, stage.Group)
-	if err != nil {
-		return err
-	}
-	return reportUsed([]used{idle, stuck}, opts.json)
+		stuck, err := measureStuck(ctx, stage.Group)
+		if err != nil {
+			return err
+		}
+		return reportUsed([]used{idle, stuck}, opts.json)
+	})
 }
 
 // measureIdle fills pods with containers that have written a line and wait.
@@ -91,7 +68,7 @@ func measureIdle(ctx context.Context, group *harness.Group, containers int) (use
 				return container.AwaitLog(limited, "up")
 			})
 		}
-		progress("%d containers", first)
+		harness.Progress("%d containers", first)
 	}
 	if err := workers.Wait(); err != nil {
 		return used{}, err

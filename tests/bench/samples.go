@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/trivet-cri/trivet/tests/harness"
 )
 
 // samples are what one side has shown, by figure.
@@ -42,7 +44,7 @@ func (s *sides) inTurns(what string, rounds int, warm, measure batch) ([2]*sampl
 		}
 	}
 	for round := range rounds {
-		progress("%s, round %d of %d", what, round+1, rounds)
+		harness.Progress("%s, round %d of %d", what, round+1, rounds)
 		for turn := range s.both {
 			i := (turn + round) % len(s.both)
 			if err := measure(s.both[i], measured[i]); err != nil {

@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/tests/harness"
 )
 
@@ -37,7 +36,7 @@ func openSides(ctx context.Context) (_ *sides, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
-	progress("building the lab's parts")
+	harness.Progress("building the lab's parts")
 	if err := harness.BuildLab(ctx, os.Stderr); err != nil {
 		return nil, err
 	}
@@ -55,8 +54,8 @@ func openSide(ctx context.Context, dir string, baseline bool) (*side, error) {
 		name = "built-in"
 	}
 	stage, err := harness.StartStage(ctx, harness.StageOptions{
-		Dir: filepath.Join(dir, name), Baseline: baseline, Progress: func(text string) { progress("%s: %s", name, text) },
-		Edit: func(c *config.Config) { c.Log.Level = "info" }, // as in production
+		Dir: filepath.Join(dir, name), Baseline: baseline, Progress: func(text string) { harness.Progress("%s: %s", name, text) },
+		Edit: harness.AsInProduction,
 	})
 	if err != nil {
 		return nil, err

@@ -14,7 +14,7 @@ import (
 
 // attackMembers puts a group under load, kills, and counts the damage.
 func attackMembers(ctx context.Context, group *harness.Group, opts *options) (*damage, error) {
-	progress("seed %d", opts.seed)
+	harness.Progress("seed %d", opts.seed)
 	before, err := group.Residue(ctx)
 	if err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func killAll(ctx context.Context, group *harness.Group, opts *options, d *damage
 		}
 		d.kills++
 		d.addRefused(refused)
-		progress("kill %d of %d, back after %d ms", n+1, opts.kills, time.Since(begun).Milliseconds())
+		harness.Progress("kill %d of %d, back after %d ms", n+1, opts.kills, time.Since(begun).Milliseconds())
 	}
 	return nil
 }

@@ -57,7 +57,7 @@ func startChurn(ctx context.Context, group *harness.Group, name string) *churn {
 func (c *churn) finish(d *damage) {
 	c.stop()
 	c.workers.Wait()
-	progress("%d pods lived meanwhile", c.done)
+	harness.Progress("%d pods lived meanwhile", c.done)
 	d.pods += len(c.lost)
 	for _, err := range c.lost {
 		d.note("pod lost: %v", err)

@@ -55,7 +55,7 @@ func (d *damage) judgeNumbered(ctx context.Context, writer *harness.Numbered, lo
 	d.addLog(writer.Name, verdict.Loss)
 	d.files += verdict.Files
 	d.stall = max(d.stall, verdict.Stall)
-	progress("%s: %d lines in %d files, longest pause %d ms", writer.Name, verdict.Lines, verdict.Files, verdict.Stall.Milliseconds())
+	harness.Progress("%s: %d lines in %d files, longest pause %d ms", writer.Name, verdict.Lines, verdict.Files, verdict.Stall.Milliseconds())
 	if verdict.Stall > longest+slack {
 		d.stalled++
 		d.note("container %s paused for %s, the longest restart took %s", writer.Name, verdict.Stall, longest)

@@ -38,7 +38,7 @@ const slack = 500 * time.Millisecond
 
 // attackLogs kills each part in turn while containers write numbered lines.
 func attackLogs(ctx context.Context, group *harness.Group, opts *options) (*damage, error) {
-	progress("seed %d, rotation %s", opts.seed, opts.rotation)
+	harness.Progress("seed %d, rotation %s", opts.seed, opts.rotation)
 	pod, err := group.RunPod(ctx, "logs")
 	if err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func attackLogs(ctx context.Context, group *harness.Group, opts *options) (*dama
 	longest, err := killInTurn(ctx, group, opts, d)
 	if rotator != nil {
 		rotated, undone, rotateErr := rotator.Stop()
-		progress("%d rotations, %d taken back", rotated, undone)
+		harness.Progress("%d rotations, %d taken back", rotated, undone)
 		err = errors.Join(err, rotateErr)
 	}
 	if err != nil {
@@ -94,7 +94,7 @@ func killInTurn(ctx context.Context, group *harness.Group, opts *options, d *dam
 		took := time.Since(begun)
 		longest = max(longest, took)
 		d.kills++
-		progress("kill %d of %d, of %s, back after %d ms", n+1, opts.kills, target, took.Milliseconds())
+		harness.Progress("kill %d of %d, of %s, back after %d ms", n+1, opts.kills, target, took.Milliseconds())
 	}
 	return longest, nil
 }

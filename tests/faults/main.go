@@ -8,14 +8,9 @@ import (
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"time"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/trivet-cri/trivet/tests/harness"
 )
@@ -62,22 +57,7 @@ type options struct {
 }
 
 func main() {
-	opts, err := parse(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Print(usage)
-		return
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "faults: %v\n\n%s", err, usage)
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	err = run(ctx, opts)
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "faults: %v\n", err)
-		os.Exit(1)
-	}
+	harness.Program[*options]{Name: "faults", Usage: usage, Parse: parse, Run: run}.Main()
 }
 
 func parse(args []string) (*options, error) {
@@ -108,53 +88,26 @@ func parse(args []string) (*options, error) {
 	return opts, nil
 }
 
-func run(ctx context.Context, opts *options) (err error) {
-	dir, err := os.MkdirTemp("", "trivet-faults-")
-	if err != nil {
-		return fmt.Errorf("make directory: %w", err)
-	}
-	progress("building the lab's parts")
-	if err := harness.BuildLab(ctx, os.Stderr); err != nil {
-		return err
-	}
-	stage, err := harness.StartStage(ctx, harness.StageOptions{
-		Dir: dir, Progress: func(text string) { progress("%s", text) }, Edit: editFor(opts.rotation),
-	})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		err = errors.Join(err, stage.Stop())
-		if err != nil {
-			progress("the logs are in %s", dir)
-			return
+func run(ctx context.Context, opts *options) error {
+	return harness.OnStage(ctx, "faults", editFor(opts.rotation), func(stage *harness.Stage, dir string) error {
+		attack := attackMembers
+		switch opts.name {
+		case "logs":
+			attack = attackLogs
+		case "sessions":
+			attack = attackSessions
 		}
-		_ = os.RemoveAll(dir)
-	}()
-	if _, err := stage.CRI().Pull(ctx, harness.Busybox); err != nil {
-		return err
-	}
-	attack := attackMembers
-	switch opts.name {
-	case "logs":
-		attack = attackLogs
-	case "sessions":
-		attack = attackSessions
-	}
-	damage, err := attack(ctx, stage.Group, opts)
-	if err != nil {
-		return err
-	}
-	for _, note := range damage.notes {
-		fmt.Println(note)
-	}
-	fmt.Println(damage)
-	if damage.any() {
-		return fmt.Errorf("something was lost; seed %d; log %s", opts.seed, filepath.Join(dir, "trivet", "trivet.log"))
-	}
-	return nil
-}
-
-func progress(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "[%s] %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
+		damage, err := attack(ctx, stage.Group, opts)
+		if err != nil {
+			return err
+		}
+		for _, note := range damage.notes {
+			fmt.Println(note)
+		}
+		fmt.Println(damage)
+		if damage.any() {
+			return fmt.Errorf("something was lost; seed %d; log %s", opts.seed, filepath.Join(dir, "trivet", "trivet.log"))
+		}
+		return nil
+	})
 }

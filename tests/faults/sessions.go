@@ -58,7 +58,7 @@ func attackSessions(ctx context.Context, group *harness.Group, opts *options) (*
 		d.kills++
 		d.addRefused(refused)
 		load.awaitMoved(ctx, d)
-		progress("kill %d of %d, of %s, all sessions go on after %d ms", n+1, opts.kills, name, time.Since(begun).Milliseconds())
+		harness.Progress("kill %d of %d, of %s, all sessions go on after %d ms", n+1, opts.kills, name, time.Since(begun).Milliseconds())
 	}
 	load.finish(ctx, d)
 	if err := attackStreamer(ctx, group, echo, d); err != nil {
@@ -138,7 +138,7 @@ func (l *sessionLoad) finish(ctx context.Context, d *damage) {
 		}
 		moved += f.Moved()
 	}
-	progress("%d sessions have moved %d MiB", len(l.flows), moved>>20)
+	harness.Progress("%d sessions have moved %d MiB", len(l.flows), moved>>20)
 }
 
 // attackStreamer kills streamer: each session must end with an error, and

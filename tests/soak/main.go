@@ -6,13 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"os"
-	"os/signal"
-	"time"
 
-	"golang.org/x/sys/unix"
-
-	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/tests/harness"
 	"github.com/trivet-cri/trivet/tests/harness/soak"
 )
@@ -33,26 +27,11 @@ flags:
 `
 
 func main() {
-	amount, err := parse(os.Args[1:])
-	if errors.Is(err, flag.ErrHelp) {
-		fmt.Print(usage)
-		return
-	}
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "soak: %v\n\n%s", err, usage)
-		os.Exit(2)
-	}
-	ctx, stop := signal.NotifyContext(context.Background(), unix.SIGINT, unix.SIGTERM)
-	err = run(ctx, amount)
-	stop()
-	if err != nil {
-		fmt.Fprintf(os.Stderr, "soak: %v\n", err)
-		os.Exit(1)
-	}
+	harness.Program[soak.Amount]{Name: "soak", Usage: usage, Parse: parse, Run: run}.Main()
 }
 
 func parse(args []string) (soak.Amount, error) {
-	amount := soak.Amount{Progress: progress}
+	amount := soak.Amount{Progress: harness.Progress}
 	flags := flag.NewFlagSet("soak", flag.ContinueOnError)
 	flags.Usage = func() {}
 	flags.IntVar(&amount.Execs, "execs", 20000, "")
@@ -68,37 +47,10 @@ func parse(args []string) (soak.Amount, error) {
 	return amount, nil
 }
 
-func run(ctx context.Context, amount soak.Amount) (err error) {
-	dir, err := os.MkdirTemp("", "trivet-soak-")
-	if err != nil {
-		return fmt.Errorf("make directory: %w", err)
-	}
-	progress("building the lab's parts")
-	if err := harness.BuildLab(ctx, os.Stderr); err != nil {
+func run(ctx context.Context, amount soak.Amount) error {
+	return harness.OnStage(ctx, "soak", harness.AsInProduction, func(stage *harness.Stage, _ string) error {
+		before, after, err := soak.Run(ctx, stage.Group, amount)
+		fmt.Printf("before: %v\nafter:  %v\n", before, after)
 		return err
-	}
-	stage, err := harness.StartStage(ctx, harness.StageOptions{
-		Dir: dir, Progress: func(text string) { progress("%s", text) },
-		Edit: func(c *config.Config) { c.Log.Level = "info" }, // as in production
 	})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err = errors.Join(err, stage.Stop()); err != nil {
-			progress("the logs are in %s", dir)
-			return
-		}
-		_ = os.RemoveAll(dir)
-	}()
-	if _, err := stage.CRI().Pull(ctx, harness.Busybox); err != nil {
-		return err
-	}
-	before, after, err := soak.Run(ctx, stage.Group, amount)
-	fmt.Printf("before: %v\nafter:  %v\n", before, after)
-	return err
-}
-
-func progress(format string, args ...any) {
-	fmt.Fprintf(os.Stderr, "[%s] %s\n", time.Now().Format(time.TimeOnly), fmt.Sprintf(format, args...))
 }
