@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,6 +12,8 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/streamer/forward"
+	"github.com/trivet-cri/trivet/streamer/server"
 	"github.com/trivet-cri/trivet/streamer/session"
 )
 
@@ -149,4 +152,37 @@ func TestForwardClientLeaves(t *testing.T) {
 	if cause := within(t, "end", f.ended); cause == nil {
 		t.Error("no cause")
 	}
+}
+
+// TestForwardAlone: a connection is begun with its first stream, and given up
+// when the other does not come, or the client leaves.
+func TestForwardAlone(t *testing.T) {
+	t.Parallel()
+	limited := config
+	limited.CreationTimeout = 50 * time.Millisecond
+	for name, test := range map[string]struct {
+		config server.Config
+		leave  bool
+	}{"never": {config: limited}, "left": {config: config, leave: true}} {
+		pod := make(lonely, 1)
+		f := serveWith(t, test.config, new(commands), pod)
+		conn := dialSPDY(t, f.forwardURL(t), "portforward.k8s.io")
+		open(t, conn, "streamType", "error", "port", "80", "requestID", "1")
+		if test.leave {
+			_ = conn.Close()
+		}
+		if err := within(t, "end", pod); err == nil {
+			t.Errorf("%s: reading ends without an error", name)
+		}
+	}
+}
+
+// lonely says how reading a connection ends.
+type lonely chan error
+
+func (l lonely) Forward(_ context.Context, _ *streamerv1.PreparePortForwardRequest, _ int32, client forward.Stream) error {
+	defer client.Abort()
+	_, err := client.Read(make([]byte, 1))
+	l <- err
+	return err
 }

@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -61,13 +60,6 @@ type spdyForward struct {
 	ended bool
 }
 
-// pair are the two streams of a connection.
-type pair struct {
-	port           int32
-	data, failure  *spdyStream
-	creationExpiry *time.Timer
-}
-
 // accept is called for each new stream. It must not block: frames of others
 // are behind it. An error resets the stream.
 func (f *spdyForward) accept(conn *spdyConn, stream *spdyStream) error {
@@ -87,9 +79,10 @@ func (f *spdyForward) accept(conn *spdyConn, stream *spdyStream) error {
 	}
 	p := f.pairs[id]
 	if p == nil {
-		p = &pair{port: int32(port)}
+		p = &pair{port: int32(port), come: make(chan struct{})}
 		p.creationExpiry = time.AfterFunc(f.server.config.CreationTimeout, func() { f.expire(conn, id, p) })
 		f.pairs[id] = p
+		f.client.background(func() { f.serve(conn, p) })
 	}
 	if err := p.add(stream, kind, int32(port)); err != nil {
 		return err
@@ -97,40 +90,9 @@ func (f *spdyForward) accept(conn *spdyConn, stream *spdyStream) error {
 	if p.data != nil && p.failure != nil {
 		p.creationExpiry.Stop()
 		delete(f.pairs, id)
-		f.client.background(func() {
-			defer conn.drop(p.data, p.failure)
-			f.serve(p)
-		})
+		close(p.come)
 	}
 	return nil
-}
-
-func (p *pair) add(stream *spdyStream, kind string, port int32) error {
-	into := &p.data
-	if kind == portforward.StreamTypeError {
-		into = &p.failure
-	}
-	if *into != nil {
-		return errors.New("the connection has such a stream")
-	}
-	if port != p.port {
-		return fmt.Errorf("streams of one connection are for ports %d and %d", p.port, port)
-	}
-	*into = stream
-	return nil
-}
-
-// requestID tells which streams belong together. Old clients do not say; they
-// open the error stream and then the data stream, two numbers later.
-func requestID(stream *spdyStream) string {
-	if id := stream.Headers().Get(portforward.PortForwardRequestIDHeader); id != "" {
-		return id
-	}
-	id := int64(stream.Identifier())
-	if stream.Headers().Get(portforward.StreamType) == portforward.StreamTypeData {
-		id -= 2
-	}
-	return "stream " + strconv.FormatInt(id, 10)
 }
 
 // expire gives up a connection whose other stream has not come.
@@ -139,6 +101,7 @@ func (f *spdyForward) expire(conn *spdyConn, id string, p *pair) {
 	late := f.pairs[id] == p
 	if late {
 		delete(f.pairs, id)
+		p.giveUp()
 	}
 	f.mu.Unlock()
 	for _, stream := range []*spdyStream{p.data, p.failure} {
@@ -153,17 +116,24 @@ func (f *spdyForward) abandon() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.ended = true
-	for _, p := range f.pairs {
+	for id, p := range f.pairs {
 		p.creationExpiry.Stop()
+		delete(f.pairs, id)
+		p.giveUp()
 	}
 }
 
-// serve forwards one connection and tells its client how it ended.
-func (f *spdyForward) serve(p *pair) {
+// serve forwards one connection and tells its client how it ended. The port is
+// connected to while the client still opens the other stream.
+func (f *spdyForward) serve(conn *spdyConn, p *pair) {
 	ctx := f.client.ctx
 	err := f.server.handlers.Forward.Forward(ctx, f.request, p.port, forward.Stream{
-		ReadWriteCloser: f.client.session.Connection(p.data), HalfClose: true, Abort: func() { _ = p.data.Reset() },
+		ReadWriteCloser: f.client.session.Connection(p), HalfClose: true, Abort: p.abort,
 	})
+	if p.await() != nil {
+		return
+	}
+	defer conn.drop(p.data, p.failure)
 	if err != nil && ctx.Err() == nil {
 		f.server.log.DebugContext(ctx, "forwarded connection failed", telemetry.PodID, f.request.GetPodId(), "port", p.port, "error", err)
 		_, _ = io.WriteString(p.failure, forwardFailure(f.request, p.port, err))

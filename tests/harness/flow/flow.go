@@ -110,7 +110,7 @@ func Forward(ctx context.Context, name string, transport stream.Transport, pod *
 		if transport == stream.WebSocket && errors.Is(err, io.ErrClosedPipe) {
 			err = nil
 		}
-		return errors.Join(err, <-sent, missing)
+		return errors.Join(err, <-sent, missing, conn.Err())
 	}), nil
 }
 
