@@ -22,6 +22,9 @@ import (
 	"github.com/trivet-cri/trivet/streamer/engine"
 )
 
+// doomed is a process whose Exec lasts as long as the shim.
+const doomed = "doomed"
+
 // fakeShim plays the task service of a shim, on a real socket.
 type fakeShim struct {
 	shimapi.TTRPCTaskService // the calls that nobody makes
@@ -30,7 +33,7 @@ type fakeShim struct {
 	calls     []string
 	namespace string
 	exit      chan struct{} // closed when the process exits
-	waiting   chan struct{} // closed when a Wait has come
+	waiting   chan struct{} // closed when a Wait, or the doomed Exec, has come
 	once      sync.Once
 	accepted  atomic.Int32 // connections
 }
@@ -58,6 +61,10 @@ func (f *fakeShim) note(ctx context.Context, format string, args ...any) {
 
 func (f *fakeShim) Exec(ctx context.Context, r *shimapi.ExecProcessRequest) (*emptypb.Empty, error) {
 	f.note(ctx, "exec %s %s %s %s %s %t", r.ID, r.ExecID, r.Stdin, r.Stdout, r.Stderr, r.Terminal)
+	if r.ExecID == doomed {
+		close(f.waiting)
+		<-ctx.Done()
+	}
 	return &emptypb.Empty{}, nil
 }
 
@@ -221,25 +228,32 @@ func TestProcessesShareConnection(t *testing.T) {
 	}
 }
 
-// TestShimDiesBetweenProcesses: who comes next asks containerd.
-func TestShimDiesBetweenProcesses(t *testing.T) {
+// TestShimDiesBelowExec: with a connection of the process before; containerd
+// is asked.
+func TestShimDiesBelowExec(t *testing.T) {
 	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "s")
 	c := newContainerd()
 	c.serve(t, socket)
 	f, state, kill := startShim(t)
 	e := dialState(t, socket, state)
-	for range 2 {
-		if err := e.Exec(t.Context(), process, engine.Command{Args: []string{"x"}}); err != nil {
-			t.Fatal(err)
-		}
-		if err := e.Delete(t.Context(), process); err != nil {
-			t.Fatal(err)
-		}
-		kill()
+	if err := e.Exec(t.Context(), process, engine.Command{Args: []string{"x"}}); err != nil {
+		t.Fatal(err)
 	}
-	if len(f.calls) != 2 || len(c.execs) != 1 {
-		t.Errorf("the shim got %q, containerd %d execs", f.calls, len(c.execs))
+	if err := e.Delete(t.Context(), process); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- e.Exec(t.Context(), engine.Process{Container: process.Container, ID: doomed}, engine.Command{Args: []string{"x"}})
+	}()
+	<-f.waiting
+	kill()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if len(c.execs) != 1 || f.accepted.Load() != 1 {
+		t.Errorf("containerd got %d execs, the shim %d connections", len(c.execs), f.accepted.Load())
 	}
 }
 
