@@ -17,7 +17,7 @@ import (
 // so that members may start and restart in any order. Errors of calls carry
 // errdefs kinds.
 func Dial(path string) (*grpc.ClientConn, error) {
-	conn, err := grpc.NewClient("unix://"+path,
+	conn, err := grpc.NewClient("unix://"+path, append(Window(),
 		grpc.WithTransportCredentials(peerCredentials{}),
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler(otelgrpc.WithFilter(notHealth))),
 		grpc.WithChainUnaryInterceptor(fromGRPC, CountCall),
@@ -33,7 +33,7 @@ func Dial(path string) (*grpc.ClientConn, error) {
 			},
 			MinConnectTimeout: time.Second,
 		}),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", path, err)
 	}

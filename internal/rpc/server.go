@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -51,7 +52,7 @@ func NewServer(log *slog.Logger, options ...grpc.ServerOption) *Server {
 		grpc.ChainUnaryInterceptor(countServed, s.unary),
 		grpc.ChainStreamInterceptor(countServedStream, s.stream),
 	}
-	s.Server = grpc.NewServer(append(own, options...)...)
+	s.Server = grpc.NewServer(slices.Concat(own, servedWindow(), options)...)
 	healthpb.RegisterHealthServer(s.Server, s.Health)
 	return s
 }

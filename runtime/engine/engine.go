@@ -43,10 +43,10 @@ func Connect(ctx context.Context, cfg config.Containerd, state string) (*Engine,
 	client, err := containerd.New(cfg.Socket,
 		containerd.WithDefaultNamespace(cfg.Namespace),
 		containerd.WithTimeout(time.Second),
-		containerd.WithExtraDialOpts([]grpc.DialOption{
+		containerd.WithExtraDialOpts(append(rpc.Window(),
 			grpc.WithStatsHandler(otelgrpc.NewClientHandler(otelgrpc.WithFilter(worthASpan))),
 			grpc.WithChainUnaryInterceptor(deadline(cfg.RequestTimeout.Std()), rpc.CountCall),
-		}),
+		)),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("connect to containerd at %s: %w", cfg.Socket, err)

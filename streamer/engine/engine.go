@@ -55,7 +55,7 @@ type Engine struct {
 // connect; Close it.
 func New(socket, state, namespace string, timeout time.Duration) (*Engine, error) {
 	e := &Engine{socket: socket, state: state, namespace: namespace, timeout: timeout}
-	conn, err := grpc.NewClient("unix://"+socket,
+	conn, err := grpc.NewClient("unix://"+socket, append(rpc.Window(),
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithStatsHandler(otelgrpc.NewClientHandler()),
 		grpc.WithChainUnaryInterceptor(e.call, rpc.CountCall),
@@ -64,7 +64,7 @@ func New(socket, state, namespace string, timeout time.Duration) (*Engine, error
 			Backoff:           backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.5, Jitter: 0.2, MaxDelay: time.Second},
 			MinConnectTimeout: 2 * time.Second,
 		}),
-	)
+	)...)
 	if err != nil {
 		return nil, fmt.Errorf("connect to containerd at %s: %w", socket, err)
 	}
