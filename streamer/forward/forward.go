@@ -124,7 +124,7 @@ func pipe(ctx context.Context, conn *net.TCPConn, client Stream) error {
 }
 
 // chunk is the size of a copy, and so of a frame to the client, in bytes.
-const chunk = 64 << 10
+const chunk = 128 << 10
 
 var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
 
