@@ -211,10 +211,10 @@ func talk(ctx context.Context, pod *harness.Pod, transport stream.Transport, por
 	}
 	defer func() { _ = conn.Close() }()
 	if _, err := io.WriteString(conn, text); err != nil {
-		return "", err
+		return "", errors.Join(err, conn.Err()) // the server's may have come first
 	}
 	if err := conn.CloseWrite(); err != nil {
-		return "", err
+		return "", errors.Join(err, conn.Err())
 	}
 	answer, readErr := io.ReadAll(conn)
 	return string(answer), errors.Join(conn.Err(), readErr)
