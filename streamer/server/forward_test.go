@@ -164,25 +164,27 @@ func TestForwardAlone(t *testing.T) {
 		config server.Config
 		leave  bool
 	}{"never": {config: limited}, "left": {config: config, leave: true}} {
-		pod := make(lonely, 1)
+		pod := lonely{begun: make(chan error, 1), ended: make(chan error, 1)}
 		f := serveWith(t, test.config, new(commands), pod)
 		conn := dialSPDY(t, f.forwardURL(t), "portforward.k8s.io")
 		open(t, conn, "streamType", "error", "port", "80", "requestID", "1")
+		_ = within(t, "connection", pod.begun)
 		if test.leave {
 			_ = conn.Close()
 		}
-		if err := within(t, "end", pod); err == nil {
+		if err := within(t, "end", pod.ended); err == nil {
 			t.Errorf("%s: reading ends without an error", name)
 		}
 	}
 }
 
 // lonely says how reading a connection ends.
-type lonely chan error
+type lonely struct{ begun, ended chan error }
 
 func (l lonely) Forward(_ context.Context, _ *streamerv1.PreparePortForwardRequest, _ int32, client forward.Stream) error {
 	defer client.Abort()
+	l.begun <- nil
 	_, err := client.Read(make([]byte, 1))
-	l <- err
+	l.ended <- err
 	return err
 }
