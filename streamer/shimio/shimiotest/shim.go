@@ -38,6 +38,8 @@ type Shim struct {
 	mu       sync.Mutex
 	stop     func()
 	conns    []*net.UnixConn
+	open     sync.WaitGroup // connections
+	stopped  bool
 	streams  map[string]*Stream
 	refusal  error
 }
@@ -76,6 +78,9 @@ func (s *Shim) Start(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.mu.Lock()
+	s.stopped = false
+	s.mu.Unlock()
 	tracked := &listening{listener, s}
 	if s.protocol == "grpc" {
 		server := grpc.NewServer()
@@ -95,9 +100,14 @@ func (s *Shim) Start(t *testing.T) {
 
 // Stop ends all connections and takes no more.
 func (s *Shim) Stop() {
+	s.mu.Lock()
+	s.stopped = true
+	s.mu.Unlock()
 	s.Break()
+	// A ttrpc server that is closed before it has seen the end of a connection
+	// waits for streams that do not see it either.
+	s.open.Wait()
 	s.stop()
-	s.Break() // who came in between
 	s.serving.Wait()
 }
 
@@ -200,8 +210,23 @@ func (l *listening) Accept() (net.Conn, error) {
 	}
 	l.shim.mu.Lock()
 	defer l.shim.mu.Unlock()
+	if l.shim.stopped { // the server would serve it all the same
+		return nil, errors.Join(net.ErrClosed, conn.Close())
+	}
 	l.shim.conns = append(l.shim.conns, conn.(*net.UnixConn))
-	return conn, nil
+	l.shim.open.Add(1)
+	return &counted{Conn: conn, closed: sync.OnceFunc(l.shim.open.Done)}, nil
+}
+
+// counted is a connection whose end is waited for.
+type counted struct {
+	net.Conn
+	closed func()
+}
+
+func (c *counted) Close() error {
+	defer c.closed()
+	return c.Conn.Close()
 }
 
 type ttrpcService struct{ shim *Shim }
