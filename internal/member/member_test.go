@@ -96,7 +96,7 @@ func TestSignalEndsItCleanly(t *testing.T) {
 	for _, signal := range []syscall.Signal{unix.SIGTERM, unix.SIGINT} {
 		t.Run(signal.String(), func(t *testing.T) {
 			t.Parallel()
-			cmd := command(t, "serve", "--config", write(t, "root = '/there'\n[tracing]\nendpoint = '127.0.0.1:1'\n"))
+			cmd := command(t, "serve", "--config", write(t, "root = '/there'\nstate = '"+t.TempDir()+"'\n[tracing]\nendpoint = '127.0.0.1:1'\n"))
 			out, err := cmd.StderrPipe()
 			if err != nil {
 				t.Fatal(err)

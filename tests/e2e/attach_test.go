@@ -41,7 +41,7 @@ func TestSlowAttach(t *testing.T) {
 		t.Run(string(transport), func(t *testing.T) {
 			ctx := limit(t, 2*time.Minute)
 			container := need(runPod(t, stage.CRI(), "slow").Run(ctx, "main", harness.Shell(
-				"echo ready; while [ ! -e /tmp/go ]; do echo .; sleep 0.1; done; for i in $(seq 400); do head -c 65536 /dev/zero | tr '\\0' x; done; echo; echo over; read x < /tmp/go; exit 0")))(t)
+				"echo ready; while [ ! -e /tmp/go ]; do echo .; sleep 0.1; done; for i in $(seq 400); do head -c 65536 /dev/zero | tr '\\0' x; sleep 0.01; done; echo; echo over; read x < /tmp/go; exit 0")))(t)
 			ok(t, container.AwaitLog(ctx, "ready"))
 			attach := func(out io.Writer) chan error {
 				url := need(container.AttachURL(ctx, false, false))(t)
