@@ -62,8 +62,13 @@ func TestStreamingIO(t *testing.T) {
 	}
 	for i, n := range numbered {
 		verdict := need(n.Finish(ctx))(t)
-		// Of a slow one, what is sent just as a connection ends may be lost.
-		if slow := !harness.NumberedKinds[i].Fast; verdict.Complete() != nil && (!slow || verdict.Twice > 0 || verdict.Lost+verdict.Torn > 4) {
+		// What is sent just as a connection ends may be lost: a message of a
+		// slow one, a window at each hand-over of a fast one. Nothing comes twice.
+		underWay := 4
+		if harness.NumberedKinds[i].Fast {
+			underWay = 4000
+		}
+		if verdict.Complete() != nil && (verdict.Twice > 0 || verdict.Lost+verdict.Torn > underWay) {
 			t.Errorf("%s: %v", n.Name, verdict.Complete())
 		}
 		t.Logf("%s: %+v", n.Name, verdict)
