@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/trivet-cri/trivet/internal/config"
+	"github.com/trivet-cri/trivet/internal/wholefile"
 )
 
 // copyName is the file in the state directory that members read.
@@ -90,11 +91,7 @@ func (s *Settings) writeCopy() error {
 	if err := os.MkdirAll(s.Config.State, 0o711); err != nil {
 		return fmt.Errorf("make state directory: %w", err)
 	}
-	temporary := path + ".new"
-	if err := os.WriteFile(temporary, s.text, 0o600); err != nil {
-		return fmt.Errorf("copy configuration: %w", err)
-	}
-	if err := os.Rename(temporary, path); err != nil {
+	if err := wholefile.Write(path, s.text); err != nil {
 		return fmt.Errorf("copy configuration: %w", err)
 	}
 	return nil

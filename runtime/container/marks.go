@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/trivet-cri/trivet/internal/ident"
+	"github.com/trivet-cri/trivet/internal/wholefile"
 )
 
 // marks are one small file for each container whose start has begun, which
@@ -51,11 +52,7 @@ func (m marks) set(id string, how mark) error {
 	if err != nil {
 		return fmt.Errorf("mark container %s as started: %w", id, err)
 	}
-	path := filepath.Join(m.dir, id)
-	if err := os.WriteFile(path+".new", text, 0o600); err != nil {
-		return fmt.Errorf("mark container %s as started: %w", id, err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := wholefile.Write(filepath.Join(m.dir, id), text); err != nil {
 		return fmt.Errorf("mark container %s as started: %w", id, err)
 	}
 	return nil
@@ -80,7 +77,7 @@ func (m marks) get(id string) (how mark, started bool) {
 // clear forgets id.
 func (m marks) clear(id string) error {
 	path := filepath.Join(m.dir, id)
-	for _, file := range []string{path, path + ".new"} {
+	for _, file := range []string{path, path + wholefile.Draft} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("remove mark of container %s: %w", id, err)
 		}
@@ -96,7 +93,7 @@ func (m marks) list() ([]string, error) {
 	}
 	var ids []string
 	for _, e := range entries {
-		id := strings.TrimSuffix(e.Name(), ".new")
+		id := strings.TrimSuffix(e.Name(), wholefile.Draft)
 		if ident.Check("container id", id) == nil {
 			ids = append(ids, id)
 		}

@@ -7,6 +7,8 @@ import (
 	"os"
 	"slices"
 	"strings"
+
+	"github.com/trivet-cri/trivet/internal/wholefile"
 )
 
 // Report is what a container has used.
@@ -46,10 +48,7 @@ func readNote(path string) (n note, err error) {
 func (n note) write(path string) error {
 	text, err := json.Marshal(n)
 	if err == nil {
-		err = os.WriteFile(path+".new", text, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
+		err = wholefile.Write(path, text)
 	}
 	if err != nil {
 		return fmt.Errorf("write note of a seccomp notifier: %w", err)

@@ -31,6 +31,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/ident"
 	"github.com/trivet-cri/trivet/internal/listen"
 	"github.com/trivet-cri/trivet/internal/telemetry"
+	"github.com/trivet-cri/trivet/internal/wholefile"
 )
 
 // Notifiers are those of all containers. All methods may be called
@@ -119,7 +120,7 @@ func (n *Notifiers) Close(id string) error {
 		one.close()
 	}
 	var failed []error
-	for _, file := range []string{n.Path(id), n.note(id), n.note(id) + ".new"} {
+	for _, file := range []string{n.Path(id), n.note(id), n.note(id) + wholefile.Draft} {
 		if err := os.Remove(file); err != nil && !errors.Is(err, os.ErrNotExist) {
 			failed = append(failed, fmt.Errorf("remove seccomp notifier of container %s: %w", id, err))
 		}

@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/trivet-cri/trivet/internal/wholefile"
 )
 
 // ledger is what has been changed, and for whom.
@@ -96,10 +98,7 @@ func (t *Tuner) readLedger() (*ledger, error) {
 func (t *Tuner) keep(next *ledger) error {
 	text, err := json.Marshal(next)
 	if err == nil {
-		err = os.WriteFile(t.Ledger+".new", text, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(t.Ledger+".new", t.Ledger)
+		err = wholefile.Write(t.Ledger, text)
 	}
 	if err != nil {
 		return fmt.Errorf("write ledger of processors: %w", err)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/trivet-cri/trivet/internal/ident"
 	"github.com/trivet-cri/trivet/internal/undo"
+	"github.com/trivet-cri/trivet/internal/wholefile"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 	"github.com/trivet-cri/trivet/streamer/crilog"
 	"github.com/trivet-cri/trivet/streamer/journal"
@@ -121,11 +122,7 @@ func writeMessage(dir, name string, m proto.Message) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
-	draft := filepath.Join(dir, name+".new")
-	if err := os.WriteFile(draft, raw, 0o600); err != nil {
-		return fmt.Errorf("record %s: %w", name, err)
-	}
-	if err := os.Rename(draft, filepath.Join(dir, name)); err != nil {
+	if err := wholefile.Write(filepath.Join(dir, name), raw); err != nil {
 		return fmt.Errorf("record %s: %w", name, err)
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/trivet-cri/trivet/internal/wholefile"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 )
 
@@ -26,11 +27,7 @@ func (t *Tokens) HandOver(path string) error {
 	if err != nil {
 		return fmt.Errorf("encode tokens: %w", err)
 	}
-	draft := path + ".new"
-	if err := os.WriteFile(draft, raw, 0o600); err != nil {
-		return fmt.Errorf("hand tokens over: %w", err)
-	}
-	if err := os.Rename(draft, path); err != nil {
+	if err := wholefile.Write(path, raw); err != nil {
 		return fmt.Errorf("hand tokens over: %w", err)
 	}
 	return nil
