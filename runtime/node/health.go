@@ -37,7 +37,11 @@ func NewHealth(containerd Containerd, log *slog.Logger) *Health {
 func (h *Health) Error() error { return *h.problem.Load() }
 
 // Run asks containerd until ctx ends.
-func (h *Health) Run(ctx context.Context) error {
+func (h *Health) Run(ctx context.Context) error { return regularly(ctx, h.check) }
+
+// regularly calls check until ctx ends, each time with a context that ends
+// soon.
+func regularly(ctx context.Context, check func(ctx, limited context.Context)) error {
 	ticker := time.NewTicker(checkEvery)
 	defer ticker.Stop()
 	for {
@@ -45,14 +49,14 @@ func (h *Health) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-ticker.C:
-			h.check(ctx)
 		}
+		limited, cancel := context.WithTimeout(ctx, checkLimit)
+		check(ctx, limited)
+		cancel()
 	}
 }
 
-func (h *Health) check(ctx context.Context) {
-	limited, cancel := context.WithTimeout(ctx, checkLimit)
-	defer cancel()
+func (h *Health) check(ctx, limited context.Context) {
 	err := h.containerd.Check(limited)
 	if ctx.Err() != nil {
 		return // it is this process that ends

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
-	"time"
 
 	"google.golang.org/grpc"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
@@ -41,24 +40,15 @@ func (l *Logs) Status() *streamerv1.ListTroubledLogsResponse { return l.last.Loa
 
 // Run asks streamer until ctx ends. While streamer does not answer, which the
 // launcher sees to, its last answer stays.
-func (l *Logs) Run(ctx context.Context) error {
-	ticker := time.NewTicker(checkEvery)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-ticker.C:
-		}
-		limited, cancel := context.WithTimeout(ctx, checkLimit)
-		reply, err := l.streamer.ListTroubledLogs(limited, &streamerv1.ListTroubledLogsRequest{})
-		cancel()
-		if err != nil {
-			l.log.DebugContext(ctx, "streamer does not tell of logs", "error", err)
-			continue
-		}
-		l.last.Store(reply)
+func (l *Logs) Run(ctx context.Context) error { return regularly(ctx, l.check) }
+
+func (l *Logs) check(ctx, limited context.Context) {
+	reply, err := l.streamer.ListTroubledLogs(limited, &streamerv1.ListTroubledLogsRequest{})
+	if err != nil {
+		l.log.DebugContext(ctx, "streamer does not tell of logs", "error", err)
+		return
 	}
+	l.last.Store(reply)
 }
 
 // Condition is the node's, of all logs together. A log whose container only
