@@ -8,6 +8,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	runtimeapi "k8s.io/cri-api/pkg/apis/runtime/v1"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/internal/undo"
 	"github.com/trivet-cri/trivet/runtime/operation"
 	"github.com/trivet-cri/trivet/runtime/spec"
@@ -62,7 +63,7 @@ func (s *Service) retune(ctx context.Context, c *Container, now *specs.Spec) err
 // the sweep tries again.
 func (s *Service) untune(ctx context.Context, id string) {
 	if err := s.Tuning.End(ctx, id); err != nil {
-		s.Log.WarnContext(ctx, "processors are not as before the container yet: it is tried again", "container", id, "error", err)
+		s.Log.WarnContext(ctx, "processors are not as before the container yet: it is tried again", telemetry.ContainerID, id, "error", err)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/trivet-cri/trivet/internal/config"
 	"github.com/trivet-cri/trivet/internal/cpuset"
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/runtime/spec"
 )
 
@@ -40,7 +41,7 @@ func (p Pins) Keep(ctx context.Context, id string, handler config.Handler, pod m
 		err = Pin(id, cpus)
 	}
 	if err != nil {
-		p.Log.WarnContext(ctx, "shim runs on all processors", "container", id, "error", err)
+		p.Log.WarnContext(ctx, "shim runs on all processors", telemetry.ContainerID, id, "error", err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/errdefs"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	"github.com/trivet-cri/trivet/runtime/cgroup"
 )
 
@@ -26,7 +27,7 @@ func (t *Tuner) Begin(ctx context.Context, s Subject) error {
 	}
 	if !p.active {
 		if p.Request != (Request{}) {
-			t.Log.InfoContext(ctx, "container's processors are not tuned: that is for guaranteed pods and whole processors", "container", s.ID)
+			t.Log.InfoContext(ctx, "container's processors are not tuned: that is for guaranteed pods and whole processors", telemetry.ContainerID, s.ID)
 		}
 		return t.End(ctx, s.ID) // of its earlier processors
 	}

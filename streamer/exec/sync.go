@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
 )
 
@@ -53,7 +54,7 @@ func (x *Execs) Sync(ctx context.Context, r *streamerv1.ExecSyncRequest) (*strea
 	out.fit(replyLimit)
 	cut := out.stdout.truncated || out.stderr.truncated
 	if cut {
-		x.log.WarnContext(ctx, "command wrote more than ExecSync returns, the rest was thrown away", "container", container,
+		x.log.WarnContext(ctx, "command wrote more than ExecSync returns, the rest was thrown away", telemetry.ContainerID, container,
 			"command", r.GetCmd()[0], "stdout_bytes", len(out.stdout.data), "stderr_bytes", len(out.stderr.data), "limit", x.config.OutputLimit)
 	}
 	return &streamerv1.ExecSyncResponse{Stdout: out.stdout.data, Stderr: out.stderr.data, ExitCode: int32(code), Truncated: cut}, nil
