@@ -11,6 +11,7 @@ import (
 
 	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/streamer/eager"
 )
 
 // Streams are a client's ends. Those not asked for are nil.
@@ -124,7 +125,7 @@ func (c *command) feed(ctx context.Context, from io.Reader) {
 // pour copies input until it ends, from the client's own buffers if it has some.
 func pour(to io.Writer, from io.Reader) error {
 	if source, ok := from.(io.WriterTo); ok {
-		_, err := source.WriteTo(to)
+		_, err := source.WriteTo(eager.New(to))
 		return err
 	}
 	buffer, _ := chunks.Get().(*[chunk]byte)

@@ -21,6 +21,7 @@ import (
 	"github.com/trivet-cri/trivet/internal/netns"
 	"github.com/trivet-cri/trivet/internal/telemetry"
 	streamerv1 "github.com/trivet-cri/trivet/proto/streamer/v1"
+	"github.com/trivet-cri/trivet/streamer/eager"
 )
 
 // Forwarder opens connections to ports of pods. It is safe for concurrent use.
@@ -131,7 +132,7 @@ var chunks = sync.Pool{New: func() any { return new([chunk]byte) }}
 // copyIn has the client's end write what it has, if it can.
 func copyIn(to io.Writer, from io.Reader) error {
 	if pushing, ok := from.(io.WriterTo); ok {
-		_, err := pushing.WriteTo(to)
+		_, err := pushing.WriteTo(eager.New(to))
 		return err
 	}
 	return copyTo(to, from)

@@ -13,7 +13,7 @@ type Wire struct{ *wire }
 
 // NewWire makes one.
 func NewWire(from io.Reader) Wire {
-	return Wire{&wire{from: from, inboxes: newInboxes(), active: func() {}}}
+	return Wire{&wire{from: intake{from: from, active: func() {}}, inboxes: newInboxes(), data: make([][]byte, 0, gathered), active: func() {}}}
 }
 
 // Inbox has a stream's data; nil if there is none.
@@ -49,3 +49,11 @@ const InboxLimit = inboxLimit
 
 // ErrBadFrame ends a session.
 var ErrBadFrame = errBadFrame
+
+// Idle tells whether a stream's reader waits, and may be written for.
+func (w Wire) Idle(stream uint32) bool {
+	in := w.inboxes.of(stream)
+	w.inboxes.mu.Lock()
+	defer w.inboxes.mu.Unlock()
+	return in.idle != nil
+}

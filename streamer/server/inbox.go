@@ -1,8 +1,12 @@
 package server
 
 import (
+	"errors"
 	"io"
+	"math"
 	"sync"
+
+	"github.com/trivet-cri/trivet/streamer/eager"
 )
 
 const (
@@ -52,6 +56,10 @@ type inbox struct {
 	pieces []*piece
 	ended  bool // no more comes
 	gone   bool // nobody reads it
+	// idle is where the reader writes what it is waiting for; nil if it does
+	// not wait. failed is what became of another's write there.
+	idle   eager.Writer
+	failed error
 	// current is being read. It is the reader's.
 	current *piece
 }
@@ -87,28 +95,64 @@ func (s *inboxes) end() {
 	}
 }
 
-// put gives an inbox a piece, when there is room.
-func (in *inbox) put(p *piece) {
+// put gives an inbox data, as there is room. One goroutine may at a time.
+func (in *inbox) put(data [][]byte) {
 	s := in.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for !in.ended && (len(in.pieces) >= inboxLimit || s.waiting >= inboxesLimit) {
-		s.room.Wait()
-	}
-	if in.ended {
-		pieces.Put(p)
-		return
-	}
-	if n := len(in.pieces); n > 0 {
-		if last := in.pieces[n-1]; last.end+p.end <= pieceSize { // small frames come together
-			last.end += copy(last.bytes[last.end:], p.bytes[:p.end])
-			pieces.Put(p)
-			return
+	written := in.pass(data)
+	for _, d := range data {
+		if written >= len(d) {
+			written -= len(d)
+			continue
+		}
+		d, written = d[written:], 0
+		for len(d) > 0 {
+			for !in.ended && (len(in.pieces) >= inboxLimit || s.waiting >= inboxesLimit) {
+				s.room.Wait()
+			}
+			if in.ended {
+				return
+			}
+			d = d[in.add(d):]
 		}
 	}
+}
+
+// add keeps what fits into a piece.
+func (in *inbox) add(data []byte) int {
+	if n := len(in.pieces); n > 0 {
+		if last := in.pieces[n-1]; last.end < pieceSize { // small frames come together
+			n := copy(last.bytes[last.end:], data)
+			last.end += n
+			return n
+		}
+	}
+	p := newPiece()
+	p.end = copy(p.bytes[:], data)
 	in.pieces = append(in.pieces, p)
-	s.waiting++
+	in.set.waiting++
 	in.ready.Signal()
+	return p.end
+}
+
+// pass writes data, or its beginning, for a reader who waits for it, which
+// costs less than to wake it. The lock is held, but not meanwhile. After an
+// error all is written.
+func (in *inbox) pass(data [][]byte) int {
+	to := in.idle
+	if to == nil || len(in.pieces) > 0 || in.ended {
+		return 0
+	}
+	in.set.mu.Unlock()
+	n, err := to.TryWrite(data)
+	in.set.mu.Lock()
+	if err != nil {
+		in.failed = err
+		in.ready.Signal()
+		return math.MaxInt
+	}
+	return n
 }
 
 // finish has a stream's reads end when everything has been read.
@@ -139,34 +183,41 @@ func (in *inbox) remove() {
 	in.set.room.Signal()
 }
 
-// take waits for the next piece; nil if none comes any more.
-func (in *inbox) take() *piece {
+// take waits for the next piece; nil if none comes any more. What comes
+// meanwhile may be written to idle, if that is not nil.
+func (in *inbox) take(idle eager.Writer) (*piece, error) {
 	s := in.set
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if p := in.current; p != nil && !in.gone {
 		in.current = nil
-		return p
+		return p, nil
 	}
-	for len(in.pieces) == 0 && !in.ended {
+	in.idle = idle
+	for len(in.pieces) == 0 && !in.ended && in.failed == nil {
 		in.ready.Wait()
 	}
+	in.idle = nil
+	if err := in.failed; err != nil {
+		in.failed = nil
+		return nil, err
+	}
 	if len(in.pieces) == 0 {
-		return nil
+		return nil, io.EOF
 	}
 	p := in.pieces[0]
 	in.pieces[0] = nil
 	in.pieces = in.pieces[1:]
 	s.waiting--
 	s.room.Signal()
-	return p
+	return p, nil
 }
 
 // Read implements io.Reader; one goroutine may at a time.
 func (in *inbox) Read(to []byte) (int, error) {
-	p := in.take()
-	if p == nil {
-		return 0, io.EOF
+	p, err := in.take(nil)
+	if err != nil {
+		return 0, err
 	}
 	n := copy(to, p.bytes[p.begin:p.end])
 	if p.begin += n; p.begin < p.end {
@@ -177,15 +228,20 @@ func (in *inbox) Read(to []byte) (int, error) {
 	return n, nil
 }
 
-// WriteTo implements io.WriterTo. It is what saves a copy.
+// WriteTo implements io.WriterTo. It saves a copy; and with an eager.Writer,
+// which nobody else may write to, it mostly sleeps. What is written then
+// does not count.
 func (in *inbox) WriteTo(to io.Writer) (written int64, err error) {
+	idle, _ := to.(eager.Writer)
 	for {
-		p := in.take()
-		if p == nil {
+		p, err := in.take(idle)
+		if errors.Is(err, io.EOF) {
 			return written, nil
 		}
-		var n int
-		n, err = to.Write(p.bytes[p.begin:p.end])
+		if err != nil {
+			return written, err
+		}
+		n, err := to.Write(p.bytes[p.begin:p.end])
 		pieces.Put(p)
 		if written += int64(n); err != nil {
 			return written, err

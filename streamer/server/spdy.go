@@ -1,8 +1,8 @@
 package server
 
 import (
-	"bufio"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -20,8 +20,6 @@ const (
 	streamHeaders     = 32
 	streamHeaderSize  = 4 << 10  // bytes, of a name or a value
 	controlFrameLimit = 64 << 10 // bytes
-	// controlBuffer, in bytes, is read at once. More would have to be copied.
-	controlBuffer = 4 << 10
 	// streamLimit is how many may be open in one session.
 	streamLimit = 4096
 )
@@ -61,7 +59,11 @@ func upgradeSPDY(c *client, protocols []string) (conn *wire, protocol string, er
 		return nil, "", err
 	}
 	c.session.Agreed(protocol)
-	return newWire(taken, bufio.NewReaderSize(taken, controlBuffer), c), protocol, nil
+	var from io.Reader = taken
+	if w, ok := taken.(*watched); ok {
+		from = w.reader()
+	}
+	return newWire(taken, from, c), protocol, nil
 }
 
 // serveSPDY serves SPDY on conn until close. accept is called for each new

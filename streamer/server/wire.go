@@ -20,6 +20,8 @@ const (
 	// number. They have at least, and exactly, so many bytes.
 	synStream, synStreamSize = 1, 10
 	rstStream, rstStreamSize = 3, 8
+	// gathered is of how many frames data is delivered together.
+	gathered = 64
 )
 
 var errBadFrame = errors.New("control frame has a wrong size")
@@ -29,7 +31,7 @@ var errBadFrame = errors.New("control frame has a wrong size")
 // used again, and wake three goroutines for a frame.
 type wire struct {
 	net.Conn
-	from    io.Reader
+	from    intake
 	to      gatherer
 	inboxes *inboxes
 	active  func() // called when bytes have moved
@@ -40,6 +42,9 @@ type wire struct {
 	head  []byte // read, and not given to the library yet
 	body  int    // bytes that follow the head as they are
 	bytes [frameHeader + 4]byte
+	// data is what of the intake is for an inbox, and not there yet.
+	data [][]byte
+	into *inbox
 }
 
 func newWire(conn net.Conn, from io.Reader, c *client) *wire {
@@ -47,7 +52,7 @@ func newWire(conn net.Conn, from io.Reader, c *client) *wire {
 	if w, ok := conn.(*watched); ok {
 		raw = w.Conn
 	}
-	return &wire{Conn: conn, from: from, to: gatherer{conn: raw}, inboxes: newInboxes(), active: c.active, halfClose: c.response.closeWrite}
+	return &wire{Conn: conn, from: intake{from: from, active: c.active}, to: gatherer{conn: raw}, inboxes: newInboxes(), data: make([][]byte, 0, gathered), active: c.active, halfClose: c.response.closeWrite}
 }
 
 // Read reads what the library is to have, and meanwhile fills inboxes.
@@ -65,22 +70,26 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.head = w.head[n:]
 		return n, nil
 	}
-	n, err := w.from.Read(p[:min(len(p), w.body)])
-	w.active()
+	if err := w.more(1); err != nil {
+		return 0, err
+	}
+	n := copy(p, w.from.take(min(len(p), w.body, w.from.len())))
 	w.body -= n
-	return n, err
+	return n, nil
 }
 
 // next reads a data frame, or the head of a control frame.
 func (w *wire) next() error {
 	header := w.bytes[:frameHeader]
-	if err := w.fill(header); err != nil {
+	if err := w.more(len(header)); err != nil {
 		return err
 	}
+	copy(header, w.from.take(len(header)))
 	size := int(binary.BigEndian.Uint32(header[4:]) & 0xffffff)
 	if header[0]&controlBit == 0 {
-		return w.data(header, size)
+		return w.frame(header, size)
 	}
+	w.deliver()
 	kind := binary.BigEndian.Uint16(header[2:])
 	if kind != synStream && kind != rstStream {
 		w.head, w.body = header, size
@@ -89,9 +98,10 @@ func (w *wire) next() error {
 	if kind == synStream && size < synStreamSize || kind == rstStream && size != rstStreamSize {
 		return errBadFrame
 	}
-	if err := w.fill(w.bytes[frameHeader:]); err != nil {
+	if err := w.more(4); err != nil {
 		return err
 	}
+	copy(w.bytes[frameHeader:], w.from.take(4))
 	w.head, w.body = w.bytes[:], size-4
 	id := binary.BigEndian.Uint32(w.bytes[frameHeader:])
 	if kind == synStream {
@@ -103,28 +113,40 @@ func (w *wire) next() error {
 	return nil
 }
 
-// data puts a frame's data into its stream's inbox. The library, which keeps
+// frame takes a data frame for its stream's inbox. The library, which keeps
 // the state of streams, gets to see ends, and frames of other streams, empty.
-func (w *wire) data(header []byte, size int) error {
+func (w *wire) frame(header []byte, size int) error {
 	id := binary.BigEndian.Uint32(header)
 	in := w.inboxes.of(id)
+	if in != w.into {
+		w.deliver()
+		w.into = in
+	}
 	for size > 0 {
-		p := newPiece()
-		p.end = min(size, pieceSize)
-		if err := w.fill(p.bytes[:p.end]); err != nil {
-			return err
+		// Nobody is woken for less than a frame, if it can be kept.
+		if need := size; len(w.data) == 0 && w.from.fits(need) {
+			if err := w.more(need); err != nil {
+				return err
+			}
+		} else if w.from.len() == 0 {
+			if err := w.more(1); err != nil {
+				return err
+			}
 		}
-		size -= p.end
-		if in != nil {
-			in.put(p)
-		} else {
-			pieces.Put(p)
+		p := w.from.take(min(size, w.from.len()))
+		size -= len(p)
+		if in == nil {
+			continue
+		}
+		if w.data = append(w.data, p); len(w.data) == cap(w.data) {
+			w.deliver()
 		}
 	}
 	flags := header[4]
 	if in != nil && flags&finFlag == 0 {
 		return nil
 	}
+	w.deliver()
 	if flags&finFlag != 0 {
 		w.inboxes.finish(id)
 	}
@@ -133,16 +155,22 @@ func (w *wire) data(header []byte, size int) error {
 	return nil
 }
 
-// fill reads all of p.
-func (w *wire) fill(p []byte) error {
-	for len(p) > 0 {
-		n, err := w.from.Read(p)
-		w.active()
-		if p = p[n:]; err != nil && len(p) > 0 {
-			return err
-		}
+// more has n bytes in the intake. What was taken of it may have to be
+// delivered for that.
+func (w *wire) more(n int) error {
+	if w.from.len() >= n {
+		return nil
 	}
-	return nil
+	w.deliver()
+	return w.from.more(n)
+}
+
+// deliver puts into its inbox what was taken for it.
+func (w *wire) deliver() {
+	if len(w.data) > 0 {
+		w.into.put(w.data)
+		w.data = w.data[:0]
+	}
 }
 
 // Write implements io.Writer, for the library; one goroutine may at a time.

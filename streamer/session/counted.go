@@ -1,6 +1,10 @@
 package session
 
-import "io"
+import (
+	"io"
+
+	"github.com/trivet-cri/trivet/streamer/eager"
+)
 
 // Reader counts what is read of r, a client's stream, as traffic in. It is an
 // io.WriterTo if r is.
@@ -72,7 +76,11 @@ type pushed struct {
 }
 
 func (p pushed) WriteTo(w io.Writer) (int64, error) {
-	return p.from.WriteTo(received{w, p.to})
+	counted := received{w, p.to}
+	if to, ok := w.(eager.Writer); ok {
+		return p.from.WriteTo(eagerlyReceived{counted, to})
+	}
+	return p.from.WriteTo(counted)
 }
 
 // received counts as traffic in what is written to it.
@@ -83,6 +91,18 @@ type received struct {
 
 func (r received) Write(p []byte) (int, error) {
 	n, err := r.Writer.Write(p)
+	r.session.in.Add(int64(n))
+	return n, err
+}
+
+// eagerlyReceived is received of an eager.Writer.
+type eagerlyReceived struct {
+	received
+	to eager.Writer
+}
+
+func (r eagerlyReceived) TryWrite(data [][]byte) (int, error) {
+	n, err := r.to.TryWrite(data)
 	r.session.in.Add(int64(n))
 	return n, err
 }
