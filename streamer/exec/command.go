@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -31,6 +32,7 @@ type command struct {
 	process  engine.Process
 	endpoint string // of the shim's streams; empty: it opens the FIFOs itself
 	pipes    *pipes
+	pair     *pair          // in place of pipes
 	bridge   *shimio.Bridge // nil without an endpoint
 	pid      uint32         // 0 until it runs
 	asked    bool           // containerd may know the process
@@ -56,20 +58,9 @@ func (x *Execs) launch(ctx context.Context, leave func(), in *streamerv1.Contain
 }
 
 func (c *command) start(ctx context.Context, args []string, want wanted, terminal bool) error {
-	dir := c.x.own.dir(c.process)
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return fmt.Errorf("make directory of FIFOs: %w", err)
-	}
-	var err error
-	if c.pipes, err = openPipes(dir, want); err != nil {
+	path, err := c.open(ctx, want)
+	if err != nil {
 		return err
-	}
-	path := c.pipes.path
-	if c.endpoint != "" {
-		if err := c.join(ctx, dir, want); err != nil {
-			return err
-		}
-		path = c.bridge.URL
 	}
 	c.asked = true
 	if err := c.x.engine.Exec(ctx, c.process, engine.Command{
@@ -81,8 +72,36 @@ func (c *command) start(ctx context.Context, args []string, want wanted, termina
 	if c.pid, err = c.x.engine.Start(ctx, c.process); err != nil {
 		return err
 	}
-	c.pipes.connected()
+	if c.pipes != nil {
+		c.pipes.connected()
+	}
 	return nil
+}
+
+// open makes the command's streams. path is what the shim opens for one;
+// empty if there is no such stream.
+func (c *command) open(ctx context.Context, want wanted) (path func(name string, ask bool) string, err error) {
+	dir := c.x.own.dir(c.process)
+	path = func(name string, ask bool) string {
+		if !ask {
+			return ""
+		}
+		return filepath.Join(dir, name)
+	}
+	if want.brief && c.endpoint == "" {
+		c.pair, err = c.x.spares.take(dir)
+		return path, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make directory of FIFOs: %w", err)
+	}
+	if c.pipes, err = openPipes(dir, want); err != nil || c.endpoint == "" {
+		return path, err
+	}
+	if err := c.join(ctx, dir, want); err != nil {
+		return nil, err
+	}
+	return c.bridge.URL, nil
 }
 
 // join has a bridge put the shim's streams into the FIFOs. A successor has no
@@ -127,12 +146,22 @@ func (c *command) release(ctx context.Context) {
 		if err := c.x.end(ctx, c.process, c.pid, c.exited); err != nil {
 			c.x.log.WarnContext(ctx, "command is left over, will try again", telemetry.ContainerID, c.process.Container, "exec", c.process.ID, "error", err)
 			c.x.leave(c.process, leftover{c.pid, c.exited})
+			if c.pair != nil {
+				c.pair.close()
+			}
 			return
 		}
 	}
-	if err := removePipes(c.x.own.dir(c.process)); err != nil {
+	if err := c.removeStreams(); err != nil {
 		c.x.log.WarnContext(ctx, "directory of FIFOs is left over", telemetry.ContainerID, c.process.Container, "error", err)
 	}
+}
+
+func (c *command) removeStreams() error {
+	if c.pair != nil {
+		return c.x.spares.give(c.pair)
+	}
+	return removePipes(c.x.own.dir(c.process))
 }
 
 // end kills and deletes a process. pid is 0 if not known.

@@ -12,6 +12,7 @@ package exec
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -70,6 +71,7 @@ type Execs struct {
 	log      *slog.Logger
 	root     string    // holds a directory for each streamer
 	own      *instance // this one's
+	spares   spares
 	poke     chan struct{}
 	mu       sync.Mutex
 	stopping bool
@@ -84,7 +86,7 @@ func New(dir string, eng Engine, config Config, log *slog.Logger) (*Execs, error
 		return nil, err
 	}
 	return &Execs{
-		engine: eng, config: config, log: log, root: dir, own: own,
+		engine: eng, config: config, log: log, root: dir, own: own, spares: spares{dir: own.spare()},
 		sessions: seats{limit: config.PerContainer}, syncs: seats{limit: config.PerContainer},
 		poke: make(chan struct{}, 1), left: make(map[engine.Process]leftover),
 	}, nil
@@ -99,7 +101,7 @@ func (x *Execs) Run(ctx context.Context) error {
 	x.stopping = true
 	x.mu.Unlock()
 	x.live.Wait()
-	return x.own.close()
+	return errors.Join(x.spares.close(), x.own.close())
 }
 
 // enter counts a command; x.live.Done ends it.

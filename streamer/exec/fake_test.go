@@ -348,7 +348,7 @@ func (f *fixture) clean(t *testing.T) {
 		if n := f.fake.count(); n > 0 {
 			return fmt.Errorf("%d processes are left", n)
 		}
-		if found, _ := filepath.Glob(filepath.Join(f.dir, "*", "*")); len(found) > 0 {
+		if found, _ := filepath.Glob(filepath.Join(f.dir, "*", "*.*")); len(found) > 0 {
 			return fmt.Errorf("left on disk: %v", found)
 		}
 		return nil

@@ -41,10 +41,13 @@ func newInstance(root string) (*instance, error) {
 		if err != nil {
 			return nil, err
 		}
-		// Another streamer may have taken the fresh directory for a dead one's.
-		if own != nil {
-			return own, nil
+		if own == nil { // another streamer has taken it for a dead one's
+			continue
 		}
+		if err := os.Mkdir(own.spare(), 0o700); err != nil {
+			return nil, errors.Join(fmt.Errorf("make directory of spare FIFOs: %w", err), own.close())
+		}
+		return own, nil
 	}
 }
 
@@ -70,8 +73,12 @@ func takeInstance(path string) (*instance, error) {
 	return &instance{path, f}, nil
 }
 
-// close removes the directory if nothing is left in it, and unlocks it.
+// spare is the directory of FIFOs that no command has.
+func (i *instance) spare() string { return filepath.Join(i.path, "spare") }
+
+// close removes the directory if no command is left in it, and unlocks it.
 func (i *instance) close() error {
+	_ = os.RemoveAll(i.spare())
 	_ = os.Remove(i.path)
 	if err := i.lock.Close(); err != nil {
 		return fmt.Errorf("unlock %s: %w", i.path, err)

@@ -34,6 +34,9 @@ func TestSuccessorRemovesOrphans(t *testing.T) {
 	t.Parallel()
 	fake, dir := newFake(), t.TempDir()
 	orphan(t, fake, dir)
+	if err := os.MkdirAll(filepath.Join(dir, "dead", "spare", "1"), 0o700); err != nil {
+		t.Fatal(err)
+	}
 	f := startOn(t, fake, dir, limits)
 	f.clean(t)
 	eventually(t, "directory of the dead removed", func() error {

@@ -24,7 +24,10 @@ const (
 )
 
 // wanted says which streams a command has.
-type wanted struct{ stdin, stdout, stderr bool }
+type wanted struct {
+	stdin, stdout, stderr bool
+	brief                 bool // the command is a Sync's: see pair
+}
 
 func (w wanted) names() (names []string) {
 	for _, stream := range []struct {
@@ -101,14 +104,6 @@ func (p *pipes) keep(path string, flag int) error {
 	}
 	p.keepers = append(p.keepers, fd)
 	return nil
-}
-
-// path is what the shim opens; empty if there is no such stream.
-func (p *pipes) path(name string, ask bool) string {
-	if !ask {
-		return ""
-	}
-	return filepath.Join(p.dir, name)
 }
 
 // connected is called when the shim has opened its ends of the outputs: from

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"time"
 
@@ -29,7 +30,7 @@ func (x *Execs) Sync(ctx context.Context, r *streamerv1.ExecSyncRequest) (*strea
 	if err != nil {
 		return nil, err
 	}
-	c, err := x.launch(ctx, leave, r.GetContainer(), r.GetCmd(), wanted{stdout: true, stderr: true}, false)
+	c, err := x.launch(ctx, leave, r.GetContainer(), r.GetCmd(), wanted{stdout: true, stderr: true, brief: true}, false)
 	if err != nil {
 		return nil, err
 	}
@@ -88,27 +89,52 @@ func timedOut(ctx context.Context, r *streamerv1.ExecSyncRequest) error {
 	return fmt.Errorf("command in container %q was killed after %s: %w", r.GetContainer().GetId(), limit, context.DeadlineExceeded)
 }
 
+// brief is how long a command may run before its output is read meanwhile. It
+// may write 64 KiB until then.
+const brief = 20 * time.Millisecond
+
 // collected is the output of a command.
 type collected struct {
-	outputs        [2]*output
 	stdout, stderr *capped
+	pair           *pair       // nil if there is none
+	later          *time.Timer // which begins to follow; nil without a pair
+	begun          sync.Once
+	outputs        [2]*output // once followed
 	copies         sync.WaitGroup
 }
 
 // collect reads both streams until they end or finish is called, which the
 // caller must do before it looks at the data or releases the command.
 func (c *command) collect(limit int) *collected {
-	result := &collected{
-		outputs: [2]*output{{file: c.pipes.stdout}, {file: c.pipes.stderr}},
-		stdout:  &capped{limit: limit}, stderr: &capped{limit: limit},
+	o := &collected{stdout: &capped{limit: limit}, stderr: &capped{limit: limit}, pair: c.pair}
+	if c.pair == nil {
+		o.begun.Do(func() { o.follow([2]*os.File{c.pipes.stdout, c.pipes.stderr}) })
+	} else {
+		o.later = time.AfterFunc(brief, func() { o.begun.Do(func() { o.follow(o.pair.poll()) }) })
 	}
-	result.copies.Go(func() { result.outputs[0].copyTo(result.stdout) })
-	result.copies.Go(func() { result.outputs[1].copyTo(result.stderr) })
-	return result
+	return o
+}
+
+// follow reads the streams as they are written.
+func (o *collected) follow(files [2]*os.File) {
+	for i, to := range []*capped{o.stdout, o.stderr} {
+		o.outputs[i] = &output{file: files[i]}
+		o.copies.Go(func() { o.outputs[i].copyTo(to) })
+	}
 }
 
 // finish waits for the streams' ends until limit, and tells whether they came.
 func (o *collected) finish(limit time.Time) bool {
+	ended := false
+	o.begun.Do(func() {
+		o.later.Stop()
+		if ended = o.pair.drain([2]*capped{o.stdout, o.stderr}); !ended {
+			o.follow(o.pair.poll())
+		}
+	})
+	if ended {
+		return true
+	}
 	for _, output := range o.outputs {
 		output.by(limit)
 	}
