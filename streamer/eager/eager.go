@@ -8,6 +8,7 @@ import (
 	"os"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,6 +18,8 @@ const (
 	// room. A reader that runs needs less than it costs to leave it to the
 	// runtime's poller, and to somebody else.
 	patience = 2
+	// limit is how long one who is in time each time may take for all.
+	limit = 5 * time.Millisecond
 	// patientLimit is how many may wait so at a time: each takes a thread.
 	patientLimit = 4
 )
@@ -68,6 +71,7 @@ func (f *file) TryWrite(data [][]byte) (n int, err error) {
 }
 
 func (f *file) write(fd int) (written int, err error) {
+	var full time.Time // when it was for the first time
 	for rest := f.rest; len(rest) > 0; {
 		n, err := unix.Writev(fd, rest)
 		switch err {
@@ -76,7 +80,10 @@ func (f *file) write(fd int) (written int, err error) {
 			rest = after(rest, n)
 		case unix.EINTR:
 		case unix.EAGAIN:
-			if !room(fd) {
+			if full.IsZero() {
+				full = time.Now()
+			}
+			if time.Since(full) > limit || !room(fd) {
 				return written, nil
 			}
 		default:

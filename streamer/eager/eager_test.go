@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 
@@ -86,6 +87,25 @@ func TestReaderAtWork(t *testing.T) {
 	if !bytes.Equal(<-got, sent) {
 		t.Error("something else arrived")
 	}
+}
+
+// TestMuch: whoever always makes room in time, but has much to take, is not
+// waited for until the end.
+func TestMuch(t *testing.T) {
+	t.Parallel()
+	r, file, w := pipe(t)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{r}, make([]byte, os.Getpagesize()))
+	}()
+	data := slices.Repeat([][]byte{make([]byte, 1<<20)}, 200)
+	n, err := w.TryWrite(data)
+	if n == 0 || n > 16<<20 || err != nil {
+		t.Errorf("%d bytes and %v", n, err)
+	}
+	_ = file.Close()
+	<-ended
 }
 
 func TestTryWriteErrors(t *testing.T) {

@@ -165,10 +165,12 @@ func (w *wire) more(n int) error {
 	return w.from.more(n)
 }
 
-// deliver puts into its inbox what was taken for it.
+// deliver puts into its inbox what was taken for it, and forgets it: the
+// intake may part with its buffer.
 func (w *wire) deliver() {
 	if len(w.data) > 0 {
 		w.into.put(w.data)
+		clear(w.data)
 		w.data = w.data[:0]
 	}
 }
