@@ -138,10 +138,11 @@ func (in *inbox) add(data []byte) int {
 
 // pass writes data, or its beginning, for a reader who waits for it, which
 // costs less than to wake it. The lock is held, but not meanwhile. After an
-// error all is written.
+// error all is written; what comes before the reader has seen the error is not
+// for its writer any more.
 func (in *inbox) pass(data [][]byte) int {
 	to := in.idle
-	if to == nil || len(in.pieces) > 0 || in.ended {
+	if to == nil || len(in.pieces) > 0 || in.ended || in.failed != nil {
 		return 0
 	}
 	in.set.mu.Unlock()

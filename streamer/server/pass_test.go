@@ -23,12 +23,14 @@ type whimsical struct {
 	got           bytes.Buffer
 	tried, wrote  int // bytes
 	tries, writes int
+	failed        int // tries
 	busy          bool
 }
 
 func (w *whimsical) TryWrite(data [][]byte) (int, error) {
 	defer w.alone()()
 	if w.fail != nil {
+		w.failed++
 		return 0, w.fail
 	}
 	all := bytes.Join(data, nil)
@@ -130,5 +132,44 @@ func TestPassFails(t *testing.T) {
 	}
 	if got, err := pushed(t, &whimsical{fail: broken}, all...); !errors.Is(err, broken) || len(got) > 0 {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// TestPassFailsOnce: a failure is of one writer. What comes until the reader
+// knows of it is for the next.
+func TestPassFailsOnce(t *testing.T) {
+	t.Parallel()
+	var sent bytes.Buffer
+	sent.Write(frames(t, syn(1)))
+	for range 20 { // each is delivered alone, at once after the one before
+		sent.Write(frames(t, &spdy.DataFrame{StreamId: 1, Data: []byte("a")}, &spdy.DataFrame{StreamId: 9}))
+	}
+	sent.Write(frames(t, &spdy.DataFrame{StreamId: 1, Flags: spdy.DataFlagFin}))
+	r, client := io.Pipe()
+	wire := server.NewWire(r)
+	var moving sync.WaitGroup
+	moving.Go(func() { _, _ = io.Copy(io.Discard, wire) })
+	_, _ = client.Write(sent.Bytes()[:len(frames(t, syn(1)))])
+	for wire.Inbox(1) == nil {
+		runtime.Gosched()
+	}
+	failing := &whimsical{fail: errors.New("broken")}
+	var next bytes.Buffer
+	ended := make(chan [2]error, 1)
+	moving.Go(func() {
+		in, _ := wire.Inbox(1).(io.WriterTo)
+		_, first := in.WriteTo(failing)
+		_, second := in.WriteTo(&next)
+		ended <- [2]error{first, second}
+	})
+	for !wire.Idle(1) {
+		runtime.Gosched()
+	}
+	_, _ = client.Write(sent.Bytes()[len(frames(t, syn(1))):])
+	_ = client.Close()
+	errs := within(t, "end", ended)
+	moving.Wait()
+	if !errors.Is(errs[0], failing.fail) || errs[1] != nil || failing.failed != 1 || next.Len() != 19 {
+		t.Errorf("errors %v after %d failures, %d bytes went to the next writer", errs, failing.failed, next.Len())
 	}
 }
