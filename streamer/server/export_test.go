@@ -57,3 +57,47 @@ func (w Wire) Idle(stream uint32) bool {
 	defer w.inboxes.mu.Unlock()
 	return in.idle != nil
 }
+
+// Forgets tells whether it has no part of its buffer any more.
+func (w Wire) Forgets() bool {
+	for _, d := range w.data[:cap(w.data)] {
+		if d != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// Late is the best reader of a connection from which some bytes had been read
+// when it was taken over.
+func Late(conn net.Conn, early []byte) io.Reader {
+	return (&watched{Conn: conn, early: early, lost: func() {}}).reader()
+}
+
+// Intake buffers what comes on a connection.
+type Intake struct{ intake }
+
+// NewIntake makes one; active is called when bytes have come.
+func NewIntake(from io.Reader, active func()) *Intake {
+	return &Intake{intake{from: from, active: active}}
+}
+
+// More has n bytes at least, if that many fit.
+func (i *Intake) More(n int) (fits bool, err error) {
+	if fits = i.fits(n); fits {
+		err = i.more(n)
+	}
+	return fits, err
+}
+
+// Take returns the next n bytes; Len is how many there are.
+func (i *Intake) Take(n int) []byte { return i.take(n) }
+
+// Len is how many bytes can be taken.
+func (i *Intake) Len() int { return i.len() }
+
+// Large tells whether it has a large buffer.
+func (i *Intake) Large() bool { return i.large != nil }
+
+// SmallIntake and LargeIntake are the sizes of its buffers.
+const SmallIntake, LargeIntake = smallIntake, largeIntake
