@@ -44,6 +44,9 @@ func (in inboxCloser) Close() error { in.drop(); return nil }
 // PieceSize is how much one piece of an inbox has.
 const PieceSize = pieceSize
 
+// Gathered is of how many frames data is delivered together.
+const Gathered = gathered
+
 // InboxLimit is how many wait for a stream's reader.
 const InboxLimit = inboxLimit
 

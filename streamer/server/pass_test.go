@@ -33,6 +33,9 @@ func (w *whimsical) TryWrite(data [][]byte) (int, error) {
 		w.failed++
 		return 0, w.fail
 	}
+	if len(data) > server.Gathered {
+		panic("too many at a time")
+	}
 	all := bytes.Join(data, nil)
 	n := w.limit(len(all))
 	w.got.Write(all[:n])
