@@ -96,15 +96,19 @@ func (e *Engine) call(ctx context.Context, method string, req, reply any, cc *gr
 	return err
 }
 
-// awaitBack retries fn as long as containerd cannot be reached: the process
-// that is asked about belongs to a shim, which outlives a restart of
-// containerd. It gives up with ctx, or when containerd stays away.
-func awaitBack(ctx context.Context, fn func() error) error {
+// awaitBack makes a call about a process again as long as who is asked cannot be
+// reached. A process belongs to a shim, which outlives a restart of containerd;
+// whether a shim is gone that was asked itself, containerd knows. It gives up
+// with ctx, or when containerd stays away.
+func (e *Engine) awaitBack(ctx context.Context, p Process, call func(service) error) error {
 	const patience, pause = 2 * time.Minute, 200 * time.Millisecond
 	var away time.Time // since when every call has failed at once
 	for {
 		begun := time.Now()
-		err := fn()
+		err := call(e.service(p))
+		if errors.Is(err, errShimGone) {
+			e.shims.drop(p, false)
+		}
 		if !errdefs.IsUnavailable(err) {
 			return err
 		}

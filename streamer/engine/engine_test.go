@@ -3,6 +3,7 @@ package engine_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net"
 	"path/filepath"
 	"slices"
@@ -107,6 +108,13 @@ func (s tasks) DeleteProcess(context.Context, *tasksapi.DeleteProcessRequest) (*
 func (s tasks) ResizePty(_ context.Context, r *tasksapi.ResizePtyRequest) (*emptypb.Empty, error) {
 	if r.GetWidth() != 80 || r.GetHeight() != 25 {
 		return nil, status.Error(codes.InvalidArgument, "size")
+	}
+	return &emptypb.Empty{}, nil
+}
+
+func (s tasks) CloseIO(_ context.Context, r *tasksapi.CloseIORequest) (*emptypb.Empty, error) {
+	if !r.GetStdin() {
+		return nil, status.Error(codes.InvalidArgument, "stdin")
 	}
 	return &emptypb.Empty{}, nil
 }
@@ -277,6 +285,33 @@ func TestWaitSurvivesRestart(t *testing.T) {
 	next.serve(t, socket)
 	if r := <-done; r.code != 7 || r.err != nil {
 		t.Errorf("code %d, error %v", r.code, r.err)
+	}
+}
+
+// TestCallsSurviveRestart: containerd is away when input ends and a terminal is
+// resized.
+func TestCallsSurviveRestart(t *testing.T) {
+	t.Parallel()
+	for name, call := range map[string]func(context.Context, *engine.Engine) error{
+		"close stdin": func(ctx context.Context, e *engine.Engine) error { return e.CloseStdin(ctx, process) },
+		"resize":      func(ctx context.Context, e *engine.Engine) error { return e.Resize(ctx, process, 80, 25) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			e, _, socket, stop := start(t)
+			stop()
+			short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+			defer cancel()
+			if err := call(short, e); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("it does not wait: %v", err)
+			}
+			done := make(chan error, 1)
+			go func() { done <- call(t.Context(), e) }()
+			newContainerd().serve(t, socket)
+			if err := <-done; err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 

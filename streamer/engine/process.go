@@ -76,12 +76,9 @@ func (e *Engine) Start(ctx context.Context, p Process) (uint32, error) {
 // containerd is restarted meanwhile, or the connection to the shim is lost.
 func (e *Engine) Wait(ctx context.Context, p Process) (uint32, error) {
 	var code uint32
-	err := awaitBack(ctx, func() error {
-		reply, err := e.service(p).Wait(ctx, &tasksapi.WaitRequest{ContainerID: p.Container, ExecID: p.ID})
+	err := e.awaitBack(ctx, p, func(s service) error {
+		reply, err := s.Wait(ctx, &tasksapi.WaitRequest{ContainerID: p.Container, ExecID: p.ID})
 		code = reply.GetExitStatus()
-		if errors.Is(err, errShimGone) {
-			e.shims.drop(p, false) // containerd knows what that means
-		}
 		return err
 	})
 	if err != nil {
@@ -124,19 +121,27 @@ func (e *Engine) Delete(ctx context.Context, p Process) error {
 }
 
 // CloseStdin lets the process see the end of its input, once the writers of
-// the FIFO have closed it too.
+// the FIFO have closed it too. As nobody asks again, it waits for a containerd
+// that is being restarted.
 func (e *Engine) CloseStdin(ctx context.Context, p Process) error {
-	_, err := e.service(p).CloseIO(ctx, &tasksapi.CloseIORequest{ContainerID: p.Container, ExecID: p.ID, Stdin: true})
+	err := e.awaitBack(ctx, p, func(s service) error {
+		_, err := s.CloseIO(ctx, &tasksapi.CloseIORequest{ContainerID: p.Container, ExecID: p.ID, Stdin: true})
+		return err
+	})
 	if err != nil && !errdefs.IsNotFound(err) {
 		return fmt.Errorf("close stdin of %v: %w", p, err)
 	}
 	return nil
 }
 
-// Resize sets the size of a process's terminal, in characters.
+// Resize sets the size of a process's terminal, in characters. It waits as
+// CloseStdin does.
 func (e *Engine) Resize(ctx context.Context, p Process, width, height uint16) error {
-	_, err := e.service(p).ResizePty(ctx, &tasksapi.ResizePtyRequest{
-		ContainerID: p.Container, ExecID: p.ID, Width: uint32(width), Height: uint32(height),
+	err := e.awaitBack(ctx, p, func(s service) error {
+		_, err := s.ResizePty(ctx, &tasksapi.ResizePtyRequest{
+			ContainerID: p.Container, ExecID: p.ID, Width: uint32(width), Height: uint32(height),
+		})
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("resize terminal of %v: %w", p, err)
