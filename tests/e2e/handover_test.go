@@ -173,21 +173,6 @@ func TestDrainTimeout(t *testing.T) {
 	}
 }
 
-// TestHandOverAndContainerEnds stops a container while the sessions of it drain.
-func TestHandOverAndContainerEnds(t *testing.T) {
-	b := startBusy(t)
-	b.kill(t, "runtime")
-	ctx := limit(t, time.Minute)
-	ok(t, b.attached[0].Stop(ctx, 0))
-	ok(t, b.attached[0].Remove(ctx))
-	// The end is a success, though not asked for by the client.
-	says(t, b.flows[1].Err(ctx), "ended by itself")
-	b.flows = append(b.flows[:1], b.flows[2:]...)
-	b.await(t)
-	b.finish(t)
-	b.awaitElders(t, 0)
-}
-
 // TestHandOverAndLauncherDies kills the launcher while sessions drain: the
 // draining streamer dies with it and nothing of it stays.
 func TestHandOverAndLauncherDies(t *testing.T) {
@@ -215,29 +200,19 @@ func TestHandOverTerminal(t *testing.T) {
 	ctx := limit(t, 2*time.Minute)
 	pod := runPod(t, group.CRI, "terminals")
 	plain := need(pod.Run(ctx, "plain"))(t)
-	shell := need(pod.Run(ctx, "shell", func(c *runtimeapi.ContainerConfig) {
-		c.Command, c.Stdin, c.Tty = []string{"/bin/sh"}, true, true
-	}))(t)
+	shell := need(pod.Run(ctx, "shell", terminal, harness.Shell("exec sh")))(t)
 	for name, url := range map[string]string{
 		"exec": need(plain.ExecURL(ctx, true, true, "/bin/sh"))(t), "attach": need(shell.AttachURL(ctx, true, true))(t),
 	} {
-		screen := newScreen()
-		keys, typed := io.Pipe()
-		sizes := make(chan stream.Size, 1)
-		result := make(chan error, 1)
-		session := stream.Session{Transport: stream.SPDY, URL: url, TTY: true, Stdin: keys, Stdout: screen, Resize: sizes}
-		go func() { _, err := session.Run(ctx); result <- err }()
-		sizes <- stream.Size{Width: 100, Height: 30}
-		awaitSize(ctx, t, typed, screen, "30 100")
+		screen := openConsole(ctx, t, stream.SPDY, url)
 		for i, member := range []string{"runtime", "netsync"} {
 			old := need(group.Kill(ctx, member))(t)
 			ok(t, group.AwaitGeneration(ctx, old))
-			sizes <- stream.Size{Width: 120, Height: uint16(40 + i)}
-			awaitSize(ctx, t, typed, screen, fmt.Sprintf("%d 120", 40+i))
+			screen.sizes <- stream.Size{Width: 120, Height: uint16(40 + i)}
+			screen.awaitSize(ctx, t, fmt.Sprintf("%d 120", 40+i))
 		}
-		need(fmt.Fprint(typed, "exit\n"))(t)
-		if err := <-result; err != nil {
-			t.Errorf("%s: %v", name, err)
+		if code, err := screen.exit(ctx, 0); code != 0 || err != nil {
+			t.Errorf("%s: exit code %d, error %v", name, code, err)
 		}
 	}
 }

@@ -101,29 +101,14 @@ func TestTerminal(t *testing.T) {
 		t.Run(string(transport), func(t *testing.T) {
 			ctx := limit(t, time.Minute)
 			container := need(runPod(t, stage.CRI(), "terminal").Run(ctx, "main"))(t)
-			screen := newScreen()
-			keys, typed := io.Pipe()
-			sizes := make(chan stream.Size, 1)
-			sizes <- stream.Size{Width: 100, Height: 30}
-			result := make(chan error, 1)
-			session := stream.Session{
-				Transport: transport, URL: need(container.ExecURL(ctx, true, true, "/bin/sh"))(t),
-				TTY: true, Stdin: keys, Stdout: screen, Resize: sizes,
+			shell := openConsole(ctx, t, transport, need(container.ExecURL(ctx, true, true, "/bin/sh"))(t))
+			shell.sizes <- stream.Size{Width: 132, Height: 43}
+			shell.awaitSize(ctx, t, "43 132")
+			need(fmt.Fprint(shell.typed, "test -t 0 && echo on a ter''minal\n"))(t)
+			ok(t, shell.await(ctx, "on a terminal"))
+			if code := need(shell.exit(ctx, 9))(t); code != 9 {
+				t.Errorf("exit code %d, want 9", code)
 			}
-			go func() {
-				code, err := session.Run(ctx)
-				if err == nil && code != 9 {
-					err = fmt.Errorf("exit code %d, want 9", code)
-				}
-				result <- err
-			}()
-			awaitSize(ctx, t, typed, screen, "30 100")
-			sizes <- stream.Size{Width: 132, Height: 43}
-			awaitSize(ctx, t, typed, screen, "43 132")
-			need(fmt.Fprint(typed, "test -t 0 && echo on a ter''minal\n"))(t)
-			ok(t, screen.await(ctx, "on a terminal"))
-			need(fmt.Fprint(typed, "exit 9\n"))(t)
-			ok(t, <-result)
 		})
 	}
 }

@@ -56,14 +56,27 @@ func rotateOnce(ctx context.Context, cri *CRI, container *Container) (rotated bo
 		_, err := cri.ReopenContainerLog(ctx, &runtimeapi.ReopenContainerLogRequest{ContainerId: container.ID})
 		return err == nil, nil // it is tried again
 	}
-	renamed := path + "." + time.Now().Format("20060102-150405")
-	if err := os.Rename(path, renamed); err != nil {
-		return false, fmt.Errorf("rotate log: %w", err)
+	renamed, err := container.Rotate(ctx, time.Now().Format("20060102-150405"))
+	if renamed == "" {
+		return false, err
 	}
-	if _, err := cri.ReopenContainerLog(ctx, &runtimeapi.ReopenContainerLogRequest{ContainerId: container.ID}); err != nil {
+	if err != nil {
 		return false, os.Rename(renamed, path)
 	}
 	return true, nil
+}
+
+// Rotate gives the container's log a name that ends with suffix and asks for
+// another log. It returns the old one's name, empty if it has kept its own.
+func (c *Container) Rotate(ctx context.Context, suffix string) (renamed string, err error) {
+	renamed = c.LogPath + "." + suffix
+	if err := os.Rename(c.LogPath, renamed); err != nil {
+		return "", fmt.Errorf("rotate log: %w", err)
+	}
+	if _, err := c.cri.ReopenContainerLog(ctx, &runtimeapi.ReopenContainerLogRequest{ContainerId: c.ID}); err != nil {
+		return renamed, fmt.Errorf("reopen log of container %s: %w", c.ID, err)
+	}
+	return renamed, nil
 }
 
 func (r *Rotator) note(rotated bool, err error) {
