@@ -2,7 +2,6 @@ package server_test
 
 import (
 	"bytes"
-	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -10,7 +9,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/moby/spdystream/spdy"
 
@@ -29,7 +27,7 @@ func mixed(t *testing.T, random *rand.Rand, streams int) (all []byte, sent map[u
 		list = append(list, syn(spdy.StreamId(2*i+1)))
 		sent[uint32(2*i+1)] = nil
 	}
-	for i := range 60 {
+	for i := range 30 {
 		id, size := uint32(2*random.IntN(streams+1)+1), sizes[random.IntN(len(sizes))]
 		repeat := 1
 		if size <= 100 {
@@ -193,49 +191,8 @@ func TestStuckPod(t *testing.T) {
 			t.Errorf("the other stream has %q", got)
 		}
 		end(wire, pod)
-		within(t, "end of the stuck stream", stuck)
+		_ = within(t, "end of the stuck stream", stuck)
 		_ = there.Close()
 		moving.Wait()
 	}
-}
-
-// outcome is what becomes of what a client says.
-func outcome(from io.Reader) string {
-	wire := server.NewWire(from)
-	out, err := io.ReadAll(wire)
-	all := fmt.Sprintf("%x %v", out, err)
-	for stream := range uint32(100) {
-		if in := wire.Inbox(stream); in != nil {
-			wire.Finish(stream)
-			got, err := io.ReadAll(in)
-			all += fmt.Sprintf("; %d: %x %v", stream, got, err)
-		}
-	}
-	return all
-}
-
-// FuzzLate: it makes no difference how a connection is read.
-func FuzzLate(f *testing.F) {
-	f.Add(frames(f, syn(1, "a", "b"), &spdy.DataFrame{StreamId: 1, Data: make([]byte, 70000)}, syn(3), &spdy.DataFrame{StreamId: 3, Flags: spdy.DataFlagFin}), uint16(3))
-	f.Add(frames(f, syn(1), &spdy.DataFrame{StreamId: 1, Data: make([]byte, server.LargeIntake+1)}, &spdy.PingFrame{Id: 1})[:server.LargeIntake+1], uint16(5000))
-	f.Add(frames(f, slices.Repeat([]spdy.Frame{syn(1), &spdy.DataFrame{StreamId: 1, Data: []byte("small")}}, 200)...), uint16(100))
-	f.Add([]byte{0, 0, 0, 1, 1, 255, 255, 255, 9}, uint16(0))
-	f.Add([]byte{128, 3, 0, 3, 0, 0, 0, 9, 0}, uint16(0))
-	f.Fuzz(func(t *testing.T, said []byte, first uint16) {
-		if len(said) > 8<<20 {
-			return // more than inboxes keep
-		}
-		here, there := tcp(t)
-		early, rest := said[:min(len(said), int(first)/2)], said[min(len(said), int(first)/2):]
-		go func() { // ends when all was read, or after Close
-			n := min(len(rest), int(first))
-			_, _ = there.Write(rest[:n])
-			_, _ = there.Write(rest[n:])
-			_ = there.CloseWrite()
-		}()
-		_ = here.SetDeadline(time.Now().Add(20 * time.Second))
-		if late, plain := outcome(server.Late(here, early)), outcome(bytes.NewReader(said)); late != plain {
-			t.Errorf("late: %.200s\nplain: %.200s", late, plain)
-		}
-	})
 }

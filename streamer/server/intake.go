@@ -15,7 +15,8 @@ const (
 var largeIntakes = sync.Pool{New: func() any { return new([largeIntake]byte) }}
 
 // intake buffers what comes on a connection. While it waits for more it has
-// the large buffer only if much of a frame is there.
+// the large buffer only if much of a frame is there; or, of what is no
+// lateReader, if more is likely to come at once.
 type intake struct {
 	from       io.Reader
 	active     func() // called when bytes have come
