@@ -90,7 +90,7 @@ func TestExecOrphans(t *testing.T) {
 	ok(t, group.AwaitGeneration(ctx, before))
 	awaitEnd(ctx, t, container, 7004)
 	ok(t, harness.Wait(ctx, "no directory to be left", func(context.Context) error {
-		left, err := filepath.Glob(filepath.Join(group.Config.State, "exec", "*", "*"))
+		left, err := filepath.Glob(filepath.Join(group.Config.State, "exec", "*", "*.*"))
 		if err == nil && len(left) > 0 {
 			err = fmt.Errorf("left: %v", left)
 		}

@@ -123,7 +123,10 @@ func (g *Group) fileResidue(found Residue) error {
 			return nil // gone while walking
 		}
 		// The keeper's lock is the group's, made with the first container, and
-		// each streamer has a directory for its commands.
+		// each streamer has a directory for its commands, with FIFOs in reserve.
+		if matched, _ := filepath.Match(filepath.Join(g.Config.State, "exec", "*", "spare"), path); matched {
+			return fs.SkipDir
+		}
 		own := path == filepath.Join(g.Config.State, "io", "keeper.lock") ||
 			filepath.Dir(path) == filepath.Join(g.Config.State, "exec")
 		if err == nil && entry.Type() != fs.ModeSocket && !own {
