@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
@@ -20,20 +21,26 @@ import (
 	"k8s.io/streaming/pkg/httpstream"
 
 	"github.com/trivet-cri/trivet/streamer/forward"
+	"github.com/trivet-cri/trivet/streamer/server"
 )
 
 // dialers are kubectl's clients of port-forward.
 var dialers = map[string]func(target *url.URL) (httpstream.Dialer, error){
 	"spdy": func(target *url.URL) (httpstream.Dialer, error) {
-		transport, upgrader, err := spdy.RoundTripperFor(&rest.Config{Host: target.String()})
+		transport, upgrader, err := spdy.RoundTripperFor(anyServer(target))
 		if err != nil {
 			return nil, err
 		}
 		return spdy.NewDialerForStreaming(upgrader, &http.Client{Transport: transport}, "POST", target), nil
 	},
 	"tunnel": func(target *url.URL) (httpstream.Dialer, error) {
-		return portforward.NewSPDYOverWebsocketDialerForStreaming(target, &rest.Config{Host: target.String()})
+		return portforward.NewSPDYOverWebsocketDialerForStreaming(target, anyServer(target))
 	},
+}
+
+// anyServer has a client trust whom it reaches.
+func anyServer(target *url.URL) *rest.Config {
+	return &rest.Config{Host: target.String(), TLSClientConfig: rest.TLSClientConfig{Insecure: true}}
 }
 
 // forwarded runs a port-forward as kubectl does, to ports of this machine,
@@ -92,20 +99,30 @@ func echo(t *testing.T, name string) (port int) {
 	return port
 }
 
-// TestClientsForward has HTTP go through several ports at once.
+// TestClientsForward has HTTP go through several ports at once, and that
+// through TLS, too.
 func TestClientsForward(t *testing.T) {
 	t.Parallel()
-	for client := range dialers {
-		t.Run(client, func(t *testing.T) {
+	certificate, err := tls.X509KeyPair(newAuthority(t).leaf(t, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secure := config
+	secure.TLS = &tls.Config{Certificates: []tls.Certificate{certificate}}
+	for _, how := range []struct {
+		name, client string
+		config       server.Config
+	}{{"spdy", "spdy", config}, {"tunnel", "tunnel", config}, {"spdy, TLS", "spdy", secure}, {"tunnel, TLS", "tunnel", secure}} {
+		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()
-			f := serveWith(t, config, new(commands), forward.Forwarder{})
+			f := serveWith(t, how.config, new(commands), forward.Forwarder{})
 			ports := []int{echo(t, "first"), echo(t, "second")}
-			local, ended := forwarded(t, client, f.forwardURL(t), ports...)
+			local, ended := forwarded(t, how.client, f.forwardURL(t), ports...)
 			http := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 			body := bytes.Repeat([]byte("0123456789abcdef"), 1<<14)
 			var requests sync.WaitGroup
 			for i, name := range []string{"first", "second"} {
-				for range 20 {
+				for range 10 {
 					requests.Go(func() {
 						response, err := http.Post(fmt.Sprintf("http://127.0.0.1:%d", local[i].Local), "", bytes.NewReader(body))
 						if err != nil {
