@@ -62,6 +62,10 @@ type Stream struct {
 	HalfClose bool
 	// Abort makes a Read of the stream return.
 	Abort func()
+	// Splice, if there is one, writes to the stream what comes from the pod
+	// until its end, without copying it. It costs more than Write of little.
+	// Error: errors.ErrUnsupported if nothing was moved, for it cannot be.
+	Splice func(pod *net.TCPConn) error
 }
 
 // Forward copies between a client and a port until both directions have
@@ -105,7 +109,7 @@ func pipe(ctx context.Context, conn *net.TCPConn, client Stream) error {
 		_ = conn.CloseWrite()
 	})
 	copies.Go(func() { // pod to client
-		if err := copyTo(client, conn); err != nil {
+		if err := copyOut(client, conn); err != nil {
 			end(fmt.Errorf("copy from pod: %w", err))
 			return
 		}
@@ -136,6 +140,36 @@ func copyIn(to io.Writer, from io.Reader) error {
 		return err
 	}
 	return copyTo(to, from)
+}
+
+// copyOut copies what comes from the pod; once it is much, without copying.
+func copyOut(client Stream, conn *net.TCPConn) error {
+	if client.Splice == nil {
+		return copyTo(client, conn)
+	}
+	much := &bulk{Reader: conn}
+	if err := copyTo(client, much); err != nil || much.ended {
+		return err
+	}
+	if err := client.Splice(conn); !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return copyTo(client, conn)
+}
+
+// bulk reads until a read has found more than it could take.
+type bulk struct {
+	io.Reader
+	full, ended bool
+}
+
+func (b *bulk) Read(p []byte) (int, error) {
+	if b.full {
+		return 0, io.EOF
+	}
+	n, err := b.Reader.Read(p)
+	b.full, b.ended = n == len(p), err != nil
+	return n, err
 }
 
 func copyTo(to io.Writer, from io.Reader) error {

@@ -16,6 +16,19 @@ func NewWire(from io.Reader) Wire {
 	return Wire{&wire{from: intake{from: from, active: func() {}}, inboxes: newInboxes(), data: make([][]byte, 0, gathered), active: func() {}}}
 }
 
+// WireOf makes one that writes to a client.
+func WireOf(conn net.Conn) Wire {
+	return Wire{&wire{to: gatherer{conn: conn}, active: func() {}}}
+}
+
+// Splice sends what comes from a pod.
+func (w Wire) Splice(stream uint32, pod *net.TCPConn, moved func(int)) error {
+	return w.splice(stream, pod, moved)
+}
+
+// Send sends data.
+func (w Wire) Send(stream uint32, data []byte) (int, error) { return w.send(stream, data) }
+
 // Inbox has a stream's data; nil if there is none.
 func (w Wire) Inbox(stream uint32) io.ReadCloser {
 	if in := w.inboxes.of(stream); in != nil {

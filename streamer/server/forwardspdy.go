@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"sync"
 	"time"
@@ -127,9 +128,11 @@ func (f *spdyForward) abandon() {
 // connected to while the client still opens the other stream.
 func (f *spdyForward) serve(conn *spdyConn, p *pair) {
 	ctx := f.client.ctx
-	err := f.server.handlers.Forward.Forward(ctx, f.request, p.port, forward.Stream{
-		ReadWriteCloser: f.client.session.Connection(p), HalfClose: true, Abort: p.abort,
-	})
+	client := forward.Stream{ReadWriteCloser: f.client.session.Connection(p), HalfClose: true, Abort: p.abort}
+	if conn.wire.splices() {
+		client.Splice = func(pod *net.TCPConn) error { return p.splice(pod, f.client.session.Sent) }
+	}
+	err := f.server.handlers.Forward.Forward(ctx, f.request, p.port, client)
 	if p.await() != nil {
 		return
 	}

@@ -22,6 +22,15 @@ const manySessions = 50
 // backTalk is a TCP server that sends back what it gets, until its end.
 func backTalk(t *testing.T) (port string) {
 	t.Helper()
+	return serveTCP(t, func(conn net.Conn) error {
+		_, err := io.Copy(conn, conn)
+		return err
+	})
+}
+
+// serveTCP has talk serve each connection.
+func serveTCP(t *testing.T, talk func(net.Conn) error) (port string) {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -33,10 +42,7 @@ func backTalk(t *testing.T) (port string) {
 			if err != nil {
 				return nil
 			}
-			serving.Go(func() error {
-				_, err := io.Copy(conn, conn)
-				return errors.Join(err, conn.Close())
-			})
+			serving.Go(func() error { return errors.Join(talk(conn), conn.Close()) })
 		}
 	})
 	t.Cleanup(func() { _ = listener.Close(); _ = serving.Wait() })

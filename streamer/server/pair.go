@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"strconv"
 	"time"
 
@@ -75,6 +76,14 @@ func (p *pair) Write(from []byte) (int, error) {
 		return 0, err
 	}
 	return p.data.Write(from)
+}
+
+// splice sends what comes from a pod to the client: see wire.
+func (p *pair) splice(pod *net.TCPConn, moved func(int)) error {
+	if err := p.await(); err != nil {
+		return err
+	}
+	return p.data.wire.splice(p.data.Identifier(), pod, moved)
 }
 
 // Close implements io.Closer: no more goes to the client.
