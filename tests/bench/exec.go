@@ -116,7 +116,7 @@ func (s *sides) containers(ctx context.Context, n int) (map[*side][]*harness.Con
 		group.SetLimit(startAtOnce)
 		for i := range n {
 			group.Go(func() error {
-				pod, err := side.stage.CRI().RunPod(ctx, "bench-"+harness.Unique()[:8])
+				pod, err := side.run(ctx, "bench-")
 				if err != nil {
 					return err
 				}

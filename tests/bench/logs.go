@@ -43,7 +43,7 @@ func (s *sides) logs(ctx context.Context, opts *options) ([]figure, error) {
 
 // write has containers write blocks each, and measures.
 func (s *side) write(ctx context.Context, containers, blocks int, into *samples) (err error) {
-	pod, err := s.stage.CRI().RunPod(ctx, "logs-"+harness.Unique()[:8])
+	pod, err := s.run(ctx, "logs-")
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,7 @@ suites:
 
 flags:
   --rounds N          batches of each side and concurrency (default 6)
+  --handler NAME      runtime handler of the pods: runc or crun (default runc)
   --json FILE         write the JSON lines to FILE too
   --quick             few rounds of small sizes, to try out (flags after it win)
   --help              this text
@@ -63,7 +64,7 @@ func run(ctx context.Context, opts *options) (err error) {
 	if opts.suite == alone {
 		return memory(ctx, opts)
 	}
-	bench, err := openSides(ctx)
+	bench, err := openSides(ctx, opts.handler)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type options struct {
 	suite                string
 	rounds               int
 	json                 string
+	handler              string
 	concurrency          []int
 	pods                 int
 	commands, containers int
@@ -59,6 +60,9 @@ func (o *options) flags() *flag.FlagSet {
 	flags := flag.NewFlagSet(o.suite, flag.ContinueOnError)
 	flags.Usage = func() {}
 	flags.StringVar(&o.json, "json", "", "")
+	if o.suite != alone {
+		flags.StringVar(&o.handler, "handler", "", "")
+	}
 	positive := func(into *int, name string, normal, quick int) {
 		*into = normal
 		flags.Func(name, "", func(text string) (err error) {

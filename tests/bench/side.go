@@ -16,6 +16,7 @@ type side struct {
 	stage   *harness.Stage
 	account *account
 	daemons []int // process ids: containerd and, with Trivet, the group
+	handler string
 }
 
 // sides are both, Trivet first.
@@ -25,7 +26,7 @@ type sides struct {
 }
 
 // openSides builds and starts both sides.
-func openSides(ctx context.Context) (_ *sides, err error) {
+func openSides(ctx context.Context, handler string) (_ *sides, err error) {
 	dir, err := os.MkdirTemp("", "trivet-bench-")
 	if err != nil {
 		return nil, fmt.Errorf("make directory: %w", err)
@@ -41,14 +42,14 @@ func openSides(ctx context.Context) (_ *sides, err error) {
 		return nil, err
 	}
 	for i, baseline := range []bool{false, true} {
-		if s.both[i], err = openSide(ctx, dir, baseline); err != nil {
+		if s.both[i], err = openSide(ctx, dir, handler, baseline); err != nil {
 			return nil, err
 		}
 	}
 	return s, nil
 }
 
-func openSide(ctx context.Context, dir string, baseline bool) (*side, error) {
+func openSide(ctx context.Context, dir, handler string, baseline bool) (*side, error) {
 	name := "trivet"
 	if baseline {
 		name = "built-in"
@@ -60,7 +61,7 @@ func openSide(ctx context.Context, dir string, baseline bool) (*side, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &side{name: name, stage: stage}
+	s := &side{name: name, stage: stage, handler: handler}
 	if err := s.watch(ctx); err != nil {
 		return nil, errors.Join(err, s.close())
 	}
@@ -68,6 +69,15 @@ func openSide(ctx context.Context, dir string, baseline bool) (*side, error) {
 		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
+}
+
+// run runs a pod, whose name begins so, with the runtime handler that is measured.
+func (s *side) run(ctx context.Context, name string) (*harness.Pod, error) {
+	cfg, err := s.stage.CRI().PodConfig(name + harness.Unique()[:8])
+	if err != nil {
+		return nil, err
+	}
+	return s.stage.CRI().RunPodConfig(ctx, cfg, s.handler)
 }
 
 // watch puts the side's daemons into a CPU account.

@@ -54,13 +54,8 @@ func (s *side) pods(ctx context.Context, concurrency, pods int, into *samples) e
 
 // pod measures the life of one pod.
 func (s *side) pod(ctx context.Context, into *samples) error {
-	cri := s.stage.CRI()
-	cfg, err := cri.PodConfig("bench-" + harness.Unique()[:8])
-	if err != nil {
-		return err
-	}
 	begun := time.Now()
-	pod, err := cri.RunPodConfig(ctx, cfg, "")
+	pod, err := s.run(ctx, "bench-")
 	if err != nil {
 		return err
 	}
