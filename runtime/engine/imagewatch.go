@@ -7,12 +7,16 @@ import (
 	"github.com/containerd/typeurl/v2"
 )
 
+// imageFilters let pass what WatchImageNames is for. containerd compiles a
+// pattern anew for each event that it tries it on, as three are of an exec.
+var imageFilters = []string{`topic=="/images/create"`, `topic=="/images/update"`, `topic=="/images/delete"`}
+
 // WatchImageNames calls changed with each image name that is created, updated
 // or deleted, one call at a time, until ctx ends or the stream breaks; it
 // always returns an error. It calls begun once, as soon as no change can be
 // missed any more: whoever lists the names then knows everything.
 func (e *Engine) WatchImageNames(ctx context.Context, begun func(), changed func(name string)) error {
-	return e.watch(ctx, "images", []string{`topic~="^/images/"`}, begun, func(envelope *events.Envelope) {
+	return e.watch(ctx, "images", imageFilters, begun, func(envelope *events.Envelope) {
 		if name := eventName(envelope); name != "" {
 			changed(name)
 		}
