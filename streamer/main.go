@@ -87,11 +87,12 @@ func run(ctx context.Context, env member.Env) (err error) {
 	}
 
 	sessions := session.NewSet()
+	attacher := attach.New(pumps, containerd, env.Log)
 	http := server.New(streams, served, server.Handlers{
-		Exec: execs, Attach: attach.New(pumps, containerd, env.Log), Forward: forwarder,
+		Exec: execs, Attach: attacher, Forward: forwarder,
 	}, tokens, sessions, env.Log)
 	p := &parts{
-		pumps: pumps, journal: journal, starter: keeper.NewStarter(filepath.Join(cfg.State, "io"), env.Log), execs: execs,
+		pumps: pumps, journal: journal, starter: keeper.NewStarter(filepath.Join(cfg.State, "io"), env.Log), execs: execs, attacher: attacher,
 		http: http, grpc: rpc.NewServer(env.Log), sessions: sessions, draining: draining, log: env.Log,
 		handOver: handover.New(handover.Parts{
 			Pumps: pumps, Streams: http, Tokens: tokens, Sessions: sessions, Next: next, TokenFile: tokenFile,

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/trivet-cri/trivet/internal/rpc"
+	"github.com/trivet-cri/trivet/streamer/attach"
 	"github.com/trivet-cri/trivet/streamer/exec"
 	"github.com/trivet-cri/trivet/streamer/handover"
 	"github.com/trivet-cri/trivet/streamer/journald"
@@ -24,6 +25,7 @@ type parts struct {
 	journal  *journald.Sender // nil for none
 	starter  *keeper.Starter
 	execs    *exec.Execs
+	attacher *attach.Attacher
 	http     *server.Server
 	grpc     *rpc.Server
 	socket   net.Listener
@@ -82,6 +84,7 @@ func (p *parts) serveClients(ctx context.Context) error {
 		select {
 		case <-p.pumps.Resumed():
 			p.grpc.SetReady()
+			p.attacher.EndInputs(ctx)
 		case <-ctx.Done():
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"golang.org/x/sync/errgroup"
 	"k8s.io/cri-streaming/pkg/streaming/remotecommand"
 
 	"github.com/trivet-cri/trivet/internal/telemetry"
@@ -20,10 +21,14 @@ import (
 	"github.com/trivet-cri/trivet/streamer/pump"
 )
 
+// tellLimit is how many inputs' ends are told to containerd at a time.
+const tellLimit = 8
+
 // Pump gives access to a container's streams.
 type Pump interface {
 	Attach(ctx context.Context, container string, s pump.Streams) error
 	Info(container string) (pump.Info, bool)
+	EndedInputs(ctx context.Context) (containers []string, err error)
 }
 
 // Terminal controls a container's input.
@@ -74,6 +79,26 @@ func (a *Attacher) Attach(ctx context.Context, r *streamerv1.PrepareAttachReques
 		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr, TTY: r.GetTty(),
 		CloseStdin: func(ctx context.Context) error { return a.terminal.CloseStdin(ctx, process) },
 	})
+}
+
+// EndInputs tells containerd of all inputs that have ended: a predecessor may
+// not have come to it. containerd takes it twice.
+func (a *Attacher) EndInputs(ctx context.Context) {
+	ended, err := a.pump.EndedInputs(ctx)
+	if err != nil {
+		return // the pumps are ending
+	}
+	var telling errgroup.Group
+	telling.SetLimit(tellLimit)
+	for _, id := range ended {
+		telling.Go(func() error {
+			if err := a.terminal.CloseStdin(ctx, engine.Process{Container: id}); err != nil && ctx.Err() == nil {
+				a.log.WarnContext(ctx, "container may not see the end of its input", telemetry.ContainerID, id, "error", err)
+			}
+			return nil
+		})
+	}
+	_ = telling.Wait() // they have logged
 }
 
 func (a *Attacher) resize(ctx context.Context, process engine.Process, sizes <-chan remotecommand.TerminalSize) {

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -23,9 +25,13 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type fake struct {
 	attach func(ctx context.Context, s pump.Streams) error
 	sizes  []uint16
-	closed []engine.Process
 	resize error
 	info   pump.Info
+	ended  []string
+
+	mu     sync.Mutex
+	closed []engine.Process
+	broken error // what CloseStdin returns
 }
 
 func (f *fake) Info(string) (pump.Info, bool) { return f.info, true }
@@ -37,9 +43,13 @@ func (f *fake) Attach(ctx context.Context, container string, s pump.Streams) err
 	return f.attach(ctx, s)
 }
 
+func (f *fake) EndedInputs(context.Context) ([]string, error) { return f.ended, nil }
+
 func (f *fake) CloseStdin(_ context.Context, p engine.Process) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.closed = append(f.closed, p)
-	return nil
+	return f.broken
 }
 
 func (f *fake) Resize(_ context.Context, p engine.Process, width, height uint16) error {
@@ -117,5 +127,19 @@ func TestResize(t *testing.T) {
 	}
 	if !slices.Equal(f.sizes, []uint16{1, 2, 3, 4}) {
 		t.Errorf("sizes are %v", f.sizes)
+	}
+}
+
+// TestEndInputs tells of all, whatever becomes of one.
+func TestEndInputs(t *testing.T) {
+	t.Parallel()
+	f := &fake{ended: []string{"aa", "bb", "cc"}, broken: errors.New("broken")}
+	attach.New(f, f, slog.New(slog.DiscardHandler)).EndInputs(t.Context())
+	told := make(map[engine.Process]int)
+	for _, p := range f.closed {
+		told[p]++
+	}
+	if want := map[engine.Process]int{{Container: "aa"}: 1, {Container: "bb"}: 1, {Container: "cc"}: 1}; !maps.Equal(told, want) {
+		t.Errorf("told of %v", told)
 	}
 }

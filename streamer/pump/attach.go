@@ -62,6 +62,27 @@ func (p *Pumps) Info(id string) (Info, bool) {
 	}, true
 }
 
+// EndedInputs are the running containers whose stdin has been closed for good.
+// A predecessor may have died before it could say so to containerd.
+func (p *Pumps) EndedInputs(ctx context.Context) (ids []string, err error) {
+	if err := p.waitResumed(ctx); err != nil {
+		return nil, err
+	}
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	for id, e := range p.entries {
+		select {
+		case <-e.ready:
+		default:
+			continue // being opened
+		}
+		if e.pump != nil && e.pump.stdin.over() && !e.pump.hasEnded() {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
 // Attach joins a container's streams until the client leaves, the container's
 // output ends or ctx ends. The client sees output from now on. With stdin_once,
 // and no terminal, the end of the first client's stdin ends the container's;
@@ -195,7 +216,7 @@ func (s *session) input(ctx context.Context) error {
 	// A session that ends because this process does is not a client's leaving.
 	stopping := s.pump.set.living.Err() != nil || errdefs.IsUnavailable(context.Cause(ctx))
 	if r := s.pump.request; r.GetStdinOnce() && !r.GetTty() && !stopping {
-		err = errors.Join(err, s.closeStdin(context.WithoutCancel(ctx)))
+		err = errors.Join(err, s.closeStdin(ctx))
 	}
 	if s.streams.Stdout == nil && s.streams.Stderr == nil {
 		s.results <- err
@@ -223,7 +244,12 @@ func (s *session) copyStdin(ctx context.Context) error {
 	}
 }
 
+// closeStdin goes on when the client has left, but not when the process is to
+// end: the next one tells containerd again.
 func (s *session) closeStdin(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(s.pump.set.living, cancel)()
 	done, err := s.pump.stdin.close(ctx)
 	if err != nil || !done {
 		return err

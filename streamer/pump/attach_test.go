@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -234,10 +235,17 @@ func TestStdin(t *testing.T) {
 				}
 				stop()
 				client.Stdin = strings.NewReader("more\n")
-				if err := run(t, dir).Attach(t.Context(), id, client); !errdefs.IsFailedPrecondition(err) {
+				second := run(t, dir)
+				if err := second.Attach(t.Context(), id, client); !errdefs.IsFailedPrecondition(err) {
 					t.Errorf("after a restart: %v", err)
 				}
+				if ended, err := second.EndedInputs(t.Context()); !slices.Equal(ended, []string{id}) || err != nil {
+					t.Errorf("inputs %v have ended, %v", ended, err)
+				}
 				return
+			}
+			if ended, err := first.EndedInputs(t.Context()); len(ended) > 0 || err != nil {
+				t.Errorf("inputs %v have ended, %v", ended, err)
 			}
 			if err := first.Attach(t.Context(), id, client); err != nil {
 				t.Fatal(err)

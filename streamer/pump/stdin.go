@@ -88,6 +88,19 @@ func (s *stdin) close(ctx context.Context) (done bool, err error) {
 	return true, s.release()
 }
 
+// over tells whether the stdin is closed for good.
+func (s *stdin) over() bool {
+	if s == nil {
+		return false
+	}
+	select {
+	case <-s.shut:
+		return true
+	default:
+		return false
+	}
+}
+
 // drop is for a process that hears that another has closed the stdin.
 func (s *stdin) drop() error {
 	err := s.release() // which ends the write that has the turn

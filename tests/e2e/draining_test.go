@@ -232,3 +232,34 @@ func TestDrainingAndContainerEnds(t *testing.T) {
 		t.Errorf("the streamers' directories are %v", left)
 	}
 }
+
+// TestEndOfInputSurvivesTheStreamer: a client's input ends while containerd
+// hangs, and the streamer that is to tell containerd is killed.
+func TestEndOfInputSurvivesTheStreamer(t *testing.T) {
+	group := ownGroup(t)
+	ctx := limit(t, 2*time.Minute)
+	pod := runPod(t, group.CRI, "input")
+	container := need(pod.Run(ctx, "cat", cat))(t)
+	seen := newScreen()
+	client, typed := io.Pipe()
+	ended := make(chan error, 1)
+	session := stream.Session{
+		Transport: stream.SPDY, URL: need(container.AttachURL(ctx, false, true))(t), Stdin: client, Stdout: seen, Stderr: io.Discard,
+	}
+	go func() {
+		_, err := session.Run(ctx)
+		ended <- err
+	}()
+	need(io.WriteString(typed, "typed\n"))(t)
+	ok(t, seen.await(ctx, "typed\n"))
+	ok(t, stage.Lab.RestartContainerd(ctx, func() {
+		ok(t, typed.Close())
+		awaitGone(t, filepath.Join(group.Config.State, "io", container.ID, "stdin"))
+		need(group.Kill(ctx, "streamer"))(t)
+		<-ended // with an error or not: its streamer was killed
+	}))
+	ok(t, group.AwaitReady(ctx))
+	if status := need(container.AwaitExit(ctx))(t); status.GetExitCode() != 0 {
+		t.Errorf("exit code %d", status.GetExitCode())
+	}
+}
