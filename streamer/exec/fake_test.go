@@ -33,30 +33,42 @@ type fakeContainerd struct {
 	killed    int
 	ever      []*fakeProcess
 	late      time.Duration    // after the start, of the shim's opening of stdin
+	lateHold  time.Duration    // after that, of its opening of the other end
 	shim      *shimiotest.Shim // serves streams; nil for FIFOs
 }
 
 type fakeProcess struct {
-	command engine.Command
-	cmd     *osexec.Cmd
-	copies  sync.WaitGroup
-	exited  chan struct{}
-	code    uint32
-	late    time.Duration
-	shim    *shimiotest.Shim
-	opened  chan struct{} // stdin has been, or cannot be; nil without one
-	holdIn  *os.File      // the shim's own writing end of stdin
+	command  engine.Command
+	cmd      *osexec.Cmd
+	copies   sync.WaitGroup
+	exited   chan struct{}
+	code     uint32
+	late     time.Duration
+	lateHold time.Duration
+	shim     *shimiotest.Shim
+	opened   chan struct{} // stdin has been, or cannot be; nil without one
+	holdIn   *os.File      // the shim's own writing end of stdin
 }
 
 // openIn opens both ends of stdin, as a shim does: when it gets round to it.
+// It may have read, and seen an end, before it has the other.
 func (p *fakeProcess) openIn() *os.File {
-	defer close(p.opened)
 	time.Sleep(p.late)
 	fifo, err := os.OpenFile(p.command.Stdin, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
+		close(p.opened)
 		return nil
 	}
-	if p.holdIn, err = os.OpenFile(p.command.Stdin, os.O_WRONLY|unix.O_NONBLOCK, 0); err != nil {
+	hold := func() {
+		defer close(p.opened)
+		time.Sleep(p.lateHold)
+		p.holdIn, _ = os.OpenFile(p.command.Stdin, os.O_WRONLY|unix.O_NONBLOCK, 0)
+	}
+	if p.lateHold > 0 {
+		p.copies.Go(hold)
+		return fifo
+	}
+	if hold(); p.holdIn == nil {
 		_ = fifo.Close()
 		return nil
 	}
@@ -129,7 +141,7 @@ func (f *fakeContainerd) Exec(_ context.Context, p engine.Process, c engine.Comm
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.processes[p] = &fakeProcess{command: c, exited: make(chan struct{}), late: f.late, shim: f.shim}
+	f.processes[p] = &fakeProcess{command: c, exited: make(chan struct{}), late: f.late, lateHold: f.lateHold, shim: f.shim}
 	f.ever = append(f.ever, f.processes[p])
 	return nil
 }

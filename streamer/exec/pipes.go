@@ -53,13 +53,14 @@ type pipes struct {
 
 	mu     sync.Mutex
 	stdin  *os.File // see input
+	hold   int      // a writing end of stdin until input has its own; -1 for none
 	closed bool
 }
 
 // openPipes makes the FIFOs in dir, which exists. After an error close must
 // still be called.
 func openPipes(dir string, want wanted) (*pipes, error) {
-	p := &pipes{dir: dir}
+	p := &pipes{dir: dir, hold: -1}
 	for _, stream := range []struct {
 		name string
 		ask  bool
@@ -87,7 +88,7 @@ func (p *pipes) open(name string, flag int, into **os.File) error {
 		return fmt.Errorf("make FIFO %s: %w", path, err)
 	}
 	if into == nil {
-		return p.keep(path, flag)
+		return p.holdStdin(path, flag)
 	}
 	f, err := os.OpenFile(path, flag|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -98,12 +99,30 @@ func (p *pipes) open(name string, flag int, into **os.File) error {
 }
 
 func (p *pipes) keep(path string, flag int) error {
+	fd, err := openEnd(path, flag)
+	if err == nil {
+		p.keepers = append(p.keepers, fd)
+	}
+	return err
+}
+
+// holdStdin sees to it that stdin always has a writer: the shim opens its two
+// ends in any order, and when it reads before it writes, and nobody else does,
+// it takes that for the end.
+func (p *pipes) holdStdin(path string, flag int) (err error) {
+	if err := p.keep(path, flag); err != nil {
+		return err
+	}
+	p.hold, err = openEnd(path, unix.O_WRONLY)
+	return err
+}
+
+func openEnd(path string, flag int) (int, error) {
 	fd, err := unix.Open(path, flag|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("open FIFO %s: %w", path, err)
+		return -1, fmt.Errorf("open FIFO %s: %w", path, err)
 	}
-	p.keepers = append(p.keepers, fd)
-	return nil
+	return fd, nil
 }
 
 // connected is called when the shim has opened its ends of the outputs: from
@@ -143,8 +162,17 @@ func (p *pipes) owned(f *os.File) (*os.File, error) {
 		_ = p.stdin.Close() // nothing was written to it
 	}
 	p.stdin = f
+	p.letGo()
 	enlarge(f)
 	return f, nil
+}
+
+// letGo is called with the lock.
+func (p *pipes) letGo() {
+	if p.hold >= 0 {
+		_ = unix.Close(p.hold)
+	}
+	p.hold = -1
 }
 
 func (p *pipes) release() {
@@ -175,6 +203,7 @@ func (p *pipes) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	p.letGo()
 	for _, f := range []*os.File{p.stdin, p.stdout, p.stderr} {
 		if f != nil {
 			_ = f.Close()

@@ -49,9 +49,17 @@ func TestStreamBothWays(t *testing.T) {
 // already. The input waits for it.
 func TestShimOpensLate(t *testing.T) {
 	t.Parallel()
-	for _, input := range []string{"", "not lost"} {
+	for _, test := range []struct {
+		input          string
+		late, lateHold time.Duration
+	}{
+		{"", 100 * time.Millisecond, 0},
+		{"not lost", 100 * time.Millisecond, 0},
+		{"nor here", 0, 100 * time.Millisecond},
+	} {
+		input := test.input
 		f := start(t, limits)
-		f.fake.late = 100 * time.Millisecond
+		f.fake.late, f.fake.lateHold = test.late, test.lateHold
 		var out bytes.Buffer
 		code, err := f.Stream(t.Context(), execRequest(shell("cat; exit 3")...), exec.Streams{Stdin: strings.NewReader(input), Stdout: &out})
 		if err != nil || code != 3 || out.String() != input {
