@@ -256,7 +256,7 @@ func TestEndOfInputSurvivesTheStreamer(t *testing.T) {
 		ok(t, typed.Close())
 		awaitGone(t, filepath.Join(group.Config.State, "io", container.ID, "stdin"))
 		need(group.Kill(ctx, "streamer"))(t)
-		_ = <-ended // with an error or not: its streamer was killed
+		t.Logf("the session ended with %v", <-ended)
 	}))
 	ok(t, group.AwaitReady(ctx))
 	if status := need(container.AwaitExit(ctx))(t); status.GetExitCode() != 0 {

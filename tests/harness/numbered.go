@@ -44,10 +44,11 @@ type Verdict struct {
 }
 
 // fastScript looks at the clock seldom, slowScript writes a line in two
-// pieces. Both finish the line that they are at.
+// pieces. Both finish the line that they are at, unless the signal has
+// interrupted its write to a full terminal: then it does not count.
 const (
-	fastScript = `if [ $((i%100)) = 0 ]; then read up rest < /proc/uptime; fi; say "$i $up" '\n'`
-	slowScript = `read up rest < /proc/uptime; say "$i " ''; sleep 0.05; say "$up" '\n'; sleep 0.05`
+	fastScript = `if [ $((i%100)) = 0 ]; then read up rest < /proc/uptime; fi; say "$i $up" '\n' && i=$((i+1))`
+	slowScript = `read up rest < /proc/uptime; say "$i " ''; sleep 0.05; say "$up" '\n'; sleep 0.05; i=$((i+1))`
 )
 
 // RunNumbered starts such a container.
@@ -62,7 +63,7 @@ func (p *Pod) RunNumbered(ctx context.Context, kind NumberedKind) (*Numbered, er
 	}
 	script := fmt.Sprintf(`%s
 stop=; trap 'stop=1' TERM; i=0
-while [ -z "$stop" ]; do %s; i=$((i+1)); done
+while [ -z "$stop" ]; do %s; done
 say "end $i" '\n'`, say, line)
 	container, err := p.Run(ctx, kind.Name, Shell(script), func(c *runtimeapi.ContainerConfig) { c.Tty = kind.TTY })
 	return &Numbered{Container: container, Name: kind.Name, streams: streams}, err
