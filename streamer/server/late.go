@@ -37,35 +37,18 @@ func (l late) readLate(buffer func() []byte, idle func()) (n int, err error) {
 	if len(l.early) > 0 {
 		return l.Read(buffer())
 	}
-	closed := l.raw.Read(func(fd uintptr) bool {
-		n, err = readNow(int(fd), buffer())
-		if errors.Is(err, unix.EAGAIN) {
+	err = retried(l.raw.Read, func(fd int) (err error) {
+		if n, err = unix.Read(fd, buffer()); errors.Is(err, unix.EAGAIN) {
 			idle()
-			return false
 		}
-		return true
+		return err
 	})
-	if closed != nil {
-		n, err = 0, closed
+	if err == nil && n == 0 {
+		err = io.EOF
 	}
 	if err != nil {
 		l.lost()
+		return 0, err
 	}
-	return n, err
-}
-
-// readNow reads what is there. Errors: EAGAIN, EOF and others.
-func readNow(fd int, p []byte) (int, error) {
-	for {
-		n, err := unix.Read(fd, p)
-		switch {
-		case errors.Is(err, unix.EINTR):
-		case err != nil:
-			return 0, err
-		case n == 0:
-			return 0, io.EOF
-		default:
-			return n, nil
-		}
-	}
+	return n, nil
 }
