@@ -44,12 +44,8 @@ func (p *Pumps) Info(id string) (Info, bool) {
 	if !ok {
 		return Info{}, false
 	}
-	select {
-	case <-e.ready:
-	default:
-		return Info{}, false // being opened
-	}
-	if e.err != nil {
+	pump := e.opened()
+	if pump == nil {
 		return Info{}, false
 	}
 	return Info{
@@ -57,8 +53,8 @@ func (p *Pumps) Info(id string) (Info, bool) {
 		TTY:       e.request.GetTty(),
 		Stdin:     e.request.GetStdin(),
 		StdinOnce: e.request.GetStdinOnce(),
-		Ended:     e.pump.hasEnded(),
-		Dropped:   e.pump.trouble.dropped.Load(),
+		Ended:     pump.hasEnded(),
+		Dropped:   pump.trouble.dropped.Load(),
 	}, true
 }
 
@@ -71,12 +67,7 @@ func (p *Pumps) EndedInputs(ctx context.Context) (ids []string, err error) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	for id, e := range p.entries {
-		select {
-		case <-e.ready:
-		default:
-			continue // being opened
-		}
-		if e.pump != nil && e.pump.stdin.over() && !e.pump.hasEnded() {
+		if pump := e.opened(); pump != nil && pump.stdin.over() && !pump.hasEnded() {
 			ids = append(ids, id)
 		}
 	}

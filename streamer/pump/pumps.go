@@ -119,6 +119,17 @@ type entry struct {
 	err     error
 }
 
+// opened is the container's pump; nil while it is being opened, and if that
+// has failed.
+func (e *entry) opened() *pump {
+	select {
+	case <-e.ready:
+		return e.pump
+	default:
+		return nil
+	}
+}
+
 // New opens the directory in which the FIFOs and journals live, one folder for
 // each container, making it if need be. Nothing runs before Run.
 func New(dir string, config Config, log *slog.Logger) (*Pumps, error) {

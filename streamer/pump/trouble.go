@@ -44,15 +44,11 @@ func (p *Pumps) Troubles() (troubles []Trouble, dropped uint64) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	for _, e := range p.entries {
-		select {
-		case <-e.ready:
-		default:
-			continue // being opened
-		}
-		if e.pump == nil {
+		pump := e.opened()
+		if pump == nil {
 			continue
 		}
-		if t, ok := e.pump.troubled(); ok {
+		if t, ok := pump.troubled(); ok {
 			troubles = append(troubles, t)
 		}
 	}
